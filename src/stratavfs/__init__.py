@@ -1,0 +1,46 @@
+"""A layered virtual file system in one SQLite file.
+
+>>> from stratavfs import VirtualFileSystem
+>>> with VirtualFileSystem() as vfs:
+...     with vfs.atomic_batch():
+...         vfs.write_text("/saves/player.json", '{"level": 3}')
+...         vfs.write_text("/saves/world.json", '{"seed": 42}')
+...     vfs.glob("/saves/*.json")
+12
+12
+['/saves/player.json', '/saves/world.json']
+"""
+
+from __future__ import annotations
+
+from stratavfs._search import DirEntry
+from stratavfs.errors import (
+    BatchLost,
+    CorruptDatabase,
+    ForeignDatabase,
+    InvalidArgument,
+    InvalidType,
+    ReadOnlyError,
+    RootRefused,
+    SchemaTooNew,
+)
+from stratavfs.records import Finding, StatResult
+from stratavfs.vfs import VirtualFileSystem
+
+__all__ = [
+    "BatchLost",
+    "CorruptDatabase",
+    "DirEntry",
+    "Finding",
+    "ForeignDatabase",
+    "InvalidArgument",
+    "InvalidType",
+    "ReadOnlyError",
+    "RootRefused",
+    "SchemaTooNew",
+    "StatResult",
+    "VirtualFileSystem",
+    "__version__",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,164 @@
+"""Arguments other than paths and modes, checked by plain code before anything begins.
+
+Under ``python -O`` contracts are gone and these checks are not.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from stratavfs import errors
+from stratavfs._modes import check_newline
+from stratavfs._paths import check_length, checked_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stratavfs._paths import StrPath
+
+MAX_TIMEOUT: Final = 2_000_000
+"""Seconds: SQLite counts milliseconds in a C int."""
+
+
+def checked_location(db_path: StrPath) -> str:
+    """Return the container's file as text: a path of the host, not one of ours."""
+    text = os.fspath(db_path) if isinstance(db_path, os.PathLike) else db_path
+    if not isinstance(text, str):
+        message = (
+            "db_path should be str or os.PathLike[str], not "
+            f"{type(db_path).__name__}; ':memory:' keeps everything in memory"
+        )
+        raise errors.InvalidType(message)
+    if not text or "\0" in text:
+        message = f"db_path is {text!r}, which names no file"
+        raise errors.InvalidArgument(message)
+    return text
+
+
+def checked_timeout(timeout: float) -> float:
+    """Return a number of seconds."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        message = f"timeout should be a number of seconds, not {timeout!r}"
+        raise errors.InvalidType(message)
+    if not 0 <= timeout <= MAX_TIMEOUT:
+        message = f"timeout should be 0 to {MAX_TIMEOUT} seconds, not {timeout!r}"
+        raise errors.InvalidArgument(message)
+    return timeout
+
+
+def checked_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """Return *value* if it is one of *choices*."""
+    if value not in choices:
+        message = f"{name} should be one of {', '.join(choices)}, not {value!r}"
+        raise errors.InvalidArgument(message)
+    return value
+
+
+def as_view(content: Any) -> memoryview:
+    """Return the bytes of *content* without copying them.
+
+    >>> as_view(b"ab").nbytes
+    2
+    """
+    try:
+        view = memoryview(content)
+    except TypeError:
+        message = f"a bytes-like object is required, not {type(content).__name__!r}"
+        raise errors.InvalidType(message) from None
+    if view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return view
+    if view.c_contiguous and view.nbytes:  # an array of other items
+        return view.cast("B")
+    return memoryview(view.tobytes())  # an array with gaps
+
+
+def encoded(
+    content: str, encoding: str | None, errors_: str | None, newline: str | None
+) -> bytes:
+    r"""Return *content* as ``open(..., "w")`` would write it.
+
+    >>> encoded("a\nb", None, None, "\r\n")
+    b'a\r\nb'
+    """
+    if not isinstance(content, str):
+        message = f"content should be str, not {type(content).__name__}"
+        raise errors.InvalidType(message)
+    check_newline(newline)
+    ending = os.linesep if newline is None else newline or "\n"
+    if ending != "\n":
+        content = content.replace("\n", ending)
+    return content.encode(encoding or "utf-8", errors_ or "strict")
+
+
+def decoded(
+    data: bytes, encoding: str | None, errors_: str | None, newline: str | None
+) -> str:
+    r"""Return *data* as ``open(..., "r")`` would read it.
+
+    >>> decoded(b"a\r\nb\r", None, None, None), decoded(b"a\r\n", None, None, "")
+    ('a\nb\n', 'a\r\n')
+    """
+    check_newline(newline)
+    text = data.decode(encoding or "utf-8", errors_ or "strict")
+    if newline is None and "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
+
+
+def checked_target(target: StrPath) -> str:
+    """Return the target of a symbolic link, kept as it is."""
+    text = checked_text(target)
+    check_length(text)
+    return text
+
+
+def checked_attribute(name: str) -> str:
+    """Return the name of an extended attribute."""
+    if not isinstance(name, str):
+        message = f"an attribute's name should be str, not {type(name).__name__}"
+        raise errors.InvalidType(message)
+    return checked_text(name)
+
+
+def checked_owner(what: str, value: int | str) -> int | str:
+    """Return the number or the name of an owner or a group."""
+    if isinstance(value, str):
+        return checked_text(value)
+    number = operator.index(value)
+    if not -1 <= number < 1 << 32:
+        message = f"{what} should be -1 or an unsigned 32-bit number, not {number}"
+        raise errors.InvalidArgument(message)
+    return number
+
+
+def checked_times(
+    times: tuple[float, float] | None, ns: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return the times of access and modification in nanoseconds.
+
+    >>> checked_times((1.5, 2), None), checked_times(None, (3, 4))
+    ((1500000000, 2000000000), (3, 4))
+    """
+    if times is not None and ns is not None:
+        message = "utime takes times or ns, not both"
+        raise errors.InvalidArgument(message)
+    if ns is not None:
+        atime, mtime = ns
+        return operator.index(atime), operator.index(mtime)
+    if times is not None:
+        first, second = times
+        return nanoseconds(first), nanoseconds(second)
+    return None
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return *seconds* in nanoseconds, rounded down as ``os.utime`` does.
+
+    >>> nanoseconds(1), nanoseconds(-0.5)
+    (1000000000, -500000000)
+    """
+    whole = math.floor(seconds)
+    return whole * 1_000_000_000 + int((seconds - whole) * 1_000_000_000)

@@ -1,0 +1,281 @@
+"""The bytes of one inode: inline in its row while it is small, in chunks beyond that.
+
+It knows offsets and lengths; it does not know paths, handles or layers. A chunk that is
+missing or shorter than the chunk size reads on as zeros up to the file's size, so
+writing far behind the end stores nothing in between.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Final
+
+from stratavfs import _sql, errors
+
+if TYPE_CHECKING:
+    from stratavfs._store import Store
+    from stratavfs.records import InodeId
+
+Buffer = bytes | bytearray | memoryview
+"""What holds bytes; ``collections.abc.Buffer`` comes with Python 3.12."""
+
+SIZE_LIMIT: Final = 1 << 62
+"""Bytes in the largest file: SQLite's integers count it, with room for every sum."""
+
+
+class Content:
+    """Reads and writes the bytes of inodes in one container."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._chunk_size = store.chunk_size
+        self._inline_limit = store.inline_limit
+
+    # --- reading ---------------------------------------------------------------------
+
+    def size(self, inode: InodeId) -> int | None:
+        """Return the size of *inode* in bytes, or None if it is gone."""
+        row = self._store.row(_sql.READ_SIZE, (inode,))
+        return None if row is None else int(row[0])
+
+    def read(self, inode: InodeId) -> bytes | None:
+        """Return all bytes of *inode*, or None if it is gone."""
+        row = self._store.row(_sql.READ_EXTENT, (inode,))
+        if row is None:
+            return None
+        size, content = row
+        if content is not None:
+            return bytes(content)
+        if size <= self._chunk_size:
+            found = self._store.row(_sql.READ_CHUNK, (inode, 0))
+            data: bytes = found[0] if found is not None else b""
+            return data[:size].ljust(size, b"\0")
+        return self._read_all(inode, size)
+
+    def _read_all(self, inode: InodeId, size: int) -> bytes:
+        # A BytesIO fills holes with zeros by itself, and gives its bytes away without
+        # copying them: half the memory of joining a list.
+        whole = io.BytesIO()
+        for idx, data in self._store.each(_sql.READ_CHUNKS, (inode,)):
+            whole.seek(idx * self._chunk_size)
+            whole.write(data)
+        if whole.tell() < size:
+            whole.seek(size - 1)
+            whole.write(b"\0")
+        whole.truncate(size)
+        return whole.getvalue()
+
+    def read_into(self, inode: InodeId, offset: int, view: memoryview) -> int | None:
+        """Fill *view* from *offset*; return the bytes read, None if *inode* is gone."""
+        index, start = divmod(offset, self._chunk_size)
+        if len(view) < self._chunk_size and start + len(view) <= self._chunk_size:
+            return self._read_piece(inode, index, start, view)
+        last = (offset + len(view) - 1) // self._chunk_size
+        count: int | None = None
+        filled = 0
+        for size, content, idx, data in self._store.each(
+            _sql.READ_SPAN, (index, last, inode)
+        ):
+            if count is None:
+                count = max(0, min(len(view), size - offset))
+            if content is not None:
+                filled = place(content, -offset, view[:count], filled)
+            elif idx is not None:
+                at = idx * self._chunk_size - offset
+                filled = place(data, at, view[:count], filled)
+        if count is not None:
+            view[filled:count] = bytes(count - filled)
+        return count
+
+    def _read_piece(
+        self, inode: InodeId, index: int, start: int, view: memoryview
+    ) -> int | None:
+        """Read within one chunk: SQLite hands over no more than is asked for."""
+        offset, length = index * self._chunk_size + start, len(view)
+        args = (offset + 1, length, start + 1, length, index, inode)
+        row = self._store.row(_sql.READ_PIECE, args)
+        if row is None:
+            return None
+        size, inline, data = row
+        count = max(0, min(length, int(size) - offset))
+        found = (inline if inline is not None else data or b"")[:count]
+        view[: len(found)] = found
+        view[len(found) : count] = bytes(count - len(found))
+        return count
+
+    def next_data(self, inode: InodeId, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is stored, not a hole."""
+        return self._seek(inode, offset, hole=False)
+
+    def next_hole(self, inode: InodeId, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is a hole, or the end."""
+        return self._seek(inode, offset, hole=True)
+
+    def _seek(self, inode: InodeId, offset: int, *, hole: bool) -> int | None:
+        row = self._store.row(_sql.READ_EXTENT, (inode,))
+        if row is None or offset >= row[0]:
+            return None
+        size: int = row[0]
+        if row[1] is not None:
+            return size if hole else offset
+        index = offset // self._chunk_size
+        for idx, _ in self._store.each(_sql.LIST_CHUNKS_FROM, (inode, index)):
+            if not hole:
+                return max(offset, int(idx) * self._chunk_size)
+            if idx != index:
+                break
+            index += 1
+        if not hole:
+            return None
+        return min(size, max(offset, index * self._chunk_size))
+
+    # --- writing ---------------------------------------------------------------------
+
+    def write(self, inode: InodeId, offset: int, view: memoryview, at: int) -> bool:
+        """Write *view* at *offset*; False if *inode* is gone."""
+        row = self._store.row(_sql.READ_EXTENT, (inode,))
+        if row is None:
+            return False
+        size, content = row
+        new_size = max(size, offset + len(view))
+        if content is not None and new_size <= self._inline_limit:
+            content = spliced(content, offset, view)
+            self._store.write(_sql.SET_CONTENT, (new_size, content, at, at, inode))
+            return True
+        if content is not None:
+            self._spill(inode, content, at)
+        self._write_chunks(inode, offset, view)
+        self._store.write(_sql.SET_SIZE, (new_size, at, at, inode))
+        return True
+
+    def append(self, inode: InodeId, view: memoryview, at: int) -> int | None:
+        """Write *view* at the end; return the end after it, None if *inode* is gone."""
+        size = self.size(inode)
+        if size is None:
+            return None
+        self.write(inode, size, view, at)
+        return size + len(view)
+
+    def is_inline(self, size: int) -> bool:
+        """Tell whether a new file of *size* bytes is kept in its inode's row."""
+        return size <= self._inline_limit
+
+    def fill(self, inode: InodeId, data: memoryview) -> None:
+        """Store the content of *inode*, which is new and has its size already."""
+        self._write_chunks(inode, 0, data)
+
+    def replace(self, inode: InodeId, data: memoryview, at: int) -> None:
+        """Make *data* all the content of *inode*."""
+        self._store.write(_sql.REMOVE_CHUNKS, (inode,))
+        content = data if self.is_inline(len(data)) else None
+        self._store.write(_sql.SET_CONTENT, (len(data), content, at, at, inode))
+        if content is None:
+            self.fill(inode, data)
+
+    def resize(self, inode: InodeId, size: int, at: int) -> bool:
+        """Cut *inode* to *size* bytes, or let it end in a hole; False if it is gone."""
+        row = self._store.row(_sql.READ_EXTENT, (inode,))
+        if row is None:
+            return False
+        old_size, content = row
+        if size == 0:
+            self.replace(inode, memoryview(b""), at)
+        elif content is not None and size <= self._inline_limit:
+            content = content[:size].ljust(size, b"\0")
+            self._store.write(_sql.SET_CONTENT, (size, content, at, at, inode))
+        else:
+            if content is not None:
+                self._spill(inode, content, at)
+            if size < old_size:
+                self._cut(inode, size)
+            self._store.write(_sql.SET_SIZE, (size, at, at, inode))
+        return True
+
+    def copy(self, source: InodeId, target: InodeId, at: int) -> None:
+        """Make the content of *source* that of *target*, holes included.
+
+        SQLite copies from row to row, so memory stays at its page cache.
+        """
+        size, content = self._store.row(_sql.READ_EXTENT, (source,))
+        self._store.write(_sql.REMOVE_CHUNKS, (target,))
+        self._store.write(_sql.SET_CONTENT, (size, content, at, at, target))
+        if content is None:
+            self._store.write(_sql.COPY_CHUNKS, (target, source))
+
+    def _spill(self, inode: InodeId, content: bytes, at: int) -> None:
+        """Move inline content into the first chunk, which holds all of it."""
+        if content:
+            self._store.write(_sql.PUT_CHUNK, (inode, 0, content))
+        self._store.write(_sql.SET_CONTENT, (len(content), None, at, at, inode))
+
+    def _cut(self, inode: InodeId, size: int) -> None:
+        index, stop = divmod(size, self._chunk_size)
+        first = index + (stop > 0)
+        self._store.write(_sql.REMOVE_CHUNKS_FROM, (inode, first))
+        if stop:
+            self._store.write(_sql.CUT_CHUNK, (stop, inode, index, stop))
+
+    def _write_chunks(self, inode: InodeId, offset: int, view: memoryview) -> None:
+        """Write the rest of one chunk, then whole ones, then the start of another."""
+        chunk = self._chunk_size
+        head = min(-offset % chunk, len(view))
+        tail = head + (len(view) - head) // chunk * chunk
+        if head:
+            self._patch(inode, *divmod(offset, chunk), view[:head])
+        first = (offset + head) // chunk
+        self._store.write_many(
+            _sql.PUT_CHUNK,
+            (
+                (inode, first + nth, view[at : at + chunk])
+                for nth, at in enumerate(range(head, tail, chunk))
+            ),
+        )
+        if tail < len(view):
+            self._patch(inode, (offset + tail) // chunk, 0, view[tail:])
+
+    def _patch(self, inode: InodeId, index: int, start: int, data: memoryview) -> None:
+        """Write *data*, which does not fill its chunk, from byte *start* of it on."""
+        row = self._store.row(_sql.FIND_CHUNK, (inode, index))
+        if row is not None and start + len(data) <= row[1]:
+            # In place: 2 us, where reading, splicing and storing 64 KiB takes 16.
+            self._store.patch("chunks", "data", row[0], start, data)
+            return
+        old = b""
+        if row is not None:
+            (old,) = self._store.row(_sql.READ_CHUNK, (inode, index))
+        self._store.write(_sql.PUT_CHUNK, (inode, index, spliced(old, start, data)))
+
+
+def check_size(size: int, path: str) -> None:
+    """Refuse a size or an offset that no file can have."""
+    if size < 0:
+        raise errors.bad_offset(path)
+    if size > SIZE_LIMIT:
+        raise errors.too_large(path)
+
+
+def place(data: bytes, at: int, view: memoryview, filled: int) -> int:
+    r"""Copy *data* to position *at* of *view*, of which *filled* bytes are done.
+
+    What lies outside the view is left out, a gap before it becomes zeros. Returns the
+    bytes done after it.
+
+    >>> view = memoryview(bytearray(b"......"))
+    >>> place(b"abc", -1, view, 0), place(b"xyz", 4, view, 2), bytes(view)
+    (2, 6, b'bc\x00\x00xy')
+    """
+    begin, end = max(at, filled), min(at + len(data), len(view))
+    if begin >= end:
+        return filled
+    view[filled:begin] = bytes(begin - filled)
+    view[begin:end] = memoryview(data)[begin - at : end - at]
+    return end
+
+
+def spliced(old: bytes, start: int, data: memoryview) -> bytes:
+    r"""Return *old* with *data* written at *start*, zeros where it was too short.
+
+    >>> spliced(b"abcd", 1, memoryview(b"XY")), spliced(b"", 2, memoryview(b"Z"))
+    (b'aXYd', b'\x00\x00Z')
+    """
+    return b"".join((old[:start].ljust(start, b"\0"), data, old[start + len(data) :]))

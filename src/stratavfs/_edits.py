@@ -1,0 +1,420 @@
+"""The changes: one verb each, with the rules POSIX and ``shutil`` have for it.
+
+Every verb is called inside a transaction, decides first and changes last; what a path
+leads to is asked of the view. ``at`` is the moment of the change in nanoseconds.
+"""
+
+from __future__ import annotations
+
+from stat import S_IFMT, S_IMODE
+from typing import TYPE_CHECKING
+
+from stratavfs import errors
+from stratavfs._content import check_size
+from stratavfs._paths import (
+    PATH_LIMIT,
+    ROOT,
+    ancestors,
+    is_within,
+    join,
+    name_of,
+    parent_of,
+)
+from stratavfs._tree import DIRECTORY_MODE, FILE_MODE, LINK_MODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stratavfs._content import Buffer, Content
+    from stratavfs._layers import LayerStack
+    from stratavfs._modes import OpenMode
+    from stratavfs._tree import Tree
+    from stratavfs.records import Entry, Inode, InodeId, VPath
+
+    Ignore = Callable[[str, list[str]], Iterable[str]] | None
+
+
+class Edits:
+    """Changes the local layer."""
+
+    def __init__(
+        self, layers: LayerStack, tree: Tree, content: Content, *, create_parents: bool
+    ) -> None:
+        self._layers = layers
+        self._tree = tree
+        self._content = content
+        self._create_parents = create_parents
+
+    # --- files -----------------------------------------------------------------------
+
+    def open_file(self, path: VPath, how: OpenMode, at: int) -> InodeId:
+        """Return the file to open, made or truncated as *how* says."""
+        entry = self._layers.locate(path, follow=not how.creating)
+        if how.creating:
+            entry.require_absent()
+        if entry.inode is None and how.makes:
+            return self._make(entry, FILE_MODE, at, content=b"")
+        inode = entry.require_file()
+        if how.truncating:
+            self._content.resize(inode.id, 0, at)
+        return inode.id
+
+    def write_file(self, path: VPath, data: memoryview, at: int) -> None:
+        """Make *data* all the content of the file at *path*."""
+        entry = self._layers.locate(path)
+        if entry.inode is not None:
+            self._content.replace(entry.require_file().id, data, at)
+        elif self._content.is_inline(len(data)):
+            self._make(entry, FILE_MODE, at, size=len(data), content=data)
+        else:
+            inode = self._make(entry, FILE_MODE, at, size=len(data))
+            self._content.fill(inode, data)
+
+    def touch(self, path: VPath, mode: int, at: int, *, exist_ok: bool) -> None:
+        """Make an empty file, or set the times of what is there to now."""
+        entry = self._layers.locate(path)
+        if entry.inode is None:
+            mode = S_IFMT(FILE_MODE) | S_IMODE(mode)
+            self._make(entry, mode, at, content=b"")
+        elif not exist_ok:
+            raise errors.already_exists(path)
+        else:
+            self._tree.set_times(entry.inode.id, at, at, at)
+
+    def truncate(self, path: VPath, length: int, at: int) -> None:
+        check_size(length, path)
+        inode = self._layers.locate(path).require_file()
+        self._content.resize(inode.id, length, at)
+
+    def remove(self, path: VPath, at: int) -> None:
+        """Remove the file or symbolic link at *path*."""
+        if path == ROOT:
+            raise errors.root_is_a_directory(path)
+        entry = self._layers.locate(path, follow=False)
+        inode = entry.require_file()
+        self._tree.unlink(entry.path, inode, at)
+        self._tree.stamp_directory(parent_of(entry.path), at)
+
+    # --- links -----------------------------------------------------------------------
+
+    def symlink(self, target: str, path: VPath, at: int) -> None:
+        """Make the symbolic link *path*; *target* is kept as it is."""
+        entry = self._layers.locate(path, follow=False)
+        self._make(entry, LINK_MODE, at, size=len(target.encode()), target=target)
+
+    def link(self, src: VPath, dst: VPath, at: int, *, follow: bool) -> None:
+        """Give the file at *src* one more name."""
+        inode = self._layers.locate(src, follow=follow).require()
+        entry = self._layers.locate(dst, follow=False)
+        entry.require_absent()
+        if inode.is_directory:
+            raise errors.not_permitted(src)
+        self._make_room(entry, at)
+        self._tree.add_link(entry.path, inode.id, at)
+
+    # --- directories -----------------------------------------------------------------
+
+    def make_directory(
+        self, path: VPath, mode: int, at: int, *, parents: bool, exist_ok: bool
+    ) -> None:
+        entry = self._layers.locate(path, follow=False)
+        if entry.inode is not None:
+            if exist_ok and self._layers.locate(path).is_directory:
+                return
+            if path == ROOT:
+                raise errors.root_exists(path)
+            raise errors.already_exists(path)
+        mode = S_IFMT(DIRECTORY_MODE) | S_IMODE(mode)
+        self._make(entry, mode, at, parents=parents)
+
+    def remove_directory(self, path: VPath, at: int) -> None:
+        """Remove the empty directory at *path*."""
+        entry = self._removable_directory(path)
+        self._require_empty(entry)
+        self._tree.remove_directory(entry.path, entry.require().id)
+        self._tree.stamp_directory(parent_of(entry.path), at)
+
+    def remove_tree(self, path: VPath, at: int) -> None:
+        """Remove the directory at *path* and everything below it."""
+        entry = self._removable_directory(path)
+        self._tree.remove_tree(entry.path, entry.require().id, at)
+        self._tree.stamp_directory(parent_of(entry.path), at)
+
+    def _removable_directory(self, path: VPath) -> Entry:
+        if path == ROOT:
+            raise errors.root_busy(path)
+        entry = self._layers.locate(path, follow=False)
+        entry.require_directory()
+        return entry
+
+    def _require_empty(self, entry: Entry) -> None:
+        if self._layers.names(entry.path):
+            raise errors.not_empty(entry.asked)
+
+    # --- moving ----------------------------------------------------------------------
+
+    def rename(self, src: VPath, dst: VPath, at: int) -> None:
+        """Move *src* to *dst*, which must be absent (``RENAME_NOREPLACE``)."""
+        source = self._movable(src)
+        target = self._layers.locate(dst, follow=False)
+        target.require_absent()
+        self._move(source, target, at)
+
+    def replace(self, src: VPath, dst: VPath, at: int) -> None:
+        """Move *src* to *dst* by the rules of ``rename(2)``."""
+        source = self._movable(src)
+        target = self._layers.locate(dst, follow=False)
+        if target.path == ROOT:
+            raise errors.root_busy(dst)
+        if target.inode is None:
+            self._move(source, target, at)
+        elif target.inode.id != source.require().id:  # else two names of one file
+            self._refuse_into_itself(source, target)
+            self._clear(source, target, at)
+            self._move(source, target, at)
+
+    def move(self, src: VPath, dst: VPath, at: int) -> VPath:
+        """Move *src* to *dst*, or into the directory *dst*, as ``shutil.move`` does."""
+        target = self._layers.locate(dst)
+        source = self._layers.locate(src, follow=False)
+        if target.is_directory and target.inode != source.inode:
+            dst = join(dst, name_of(src))
+            if self._layers.locate(dst, follow=False).inode is not None:
+                raise errors.destination_exists(src, dst)
+            target = self._layers.locate(dst, follow=False)
+        if source.is_directory and is_within(target.path, source.path):
+            raise errors.moved_into_itself(src, dst)
+        self.replace(src, dst, at)
+        return dst
+
+    def _movable(self, src: VPath) -> Entry:
+        if src == ROOT:
+            raise errors.root_busy(src)
+        source = self._layers.locate(src, follow=False)
+        source.require()
+        return source
+
+    def _refuse_into_itself(self, source: Entry, target: Entry) -> None:
+        if source.is_directory and is_within(target.path, source.path):
+            raise errors.into_itself(source.asked)
+
+    def _clear(self, source: Entry, target: Entry, at: int) -> None:
+        """Remove what *source* is about to replace, if it may."""
+        if is_within(source.path, target.path):
+            raise errors.not_empty(target.asked)
+        inode = target.require()
+        if not inode.is_directory:
+            if source.is_directory:
+                raise errors.not_a_directory(target.asked)
+            self._tree.unlink(target.path, inode, at)
+        elif not source.is_directory:
+            raise errors.is_a_directory(target.asked)
+        else:
+            self._require_empty(target)
+            self._tree.remove_directory(target.path, inode.id)
+
+    def _move(self, source: Entry, target: Entry, at: int) -> None:
+        """Give *source* the name of *target*, which is absent or cleared."""
+        self._refuse_into_itself(source, target)
+        self._check_length_below(source, target)
+        self._make_room(target, at)
+        self._tree.stamp_directory(parent_of(source.path), at)
+        self._tree.move(source.path, target.path, directory=source.is_directory)
+        self._tree.set_changed(source.require().id, at)
+
+    def _check_length_below(self, source: Entry, target: Entry) -> None:
+        """Refuse to move a directory so deep that a path in it becomes too long."""
+        growth = len(target.path.encode()) - len(source.path.encode())
+        if source.is_directory and growth > 0:
+            longest = self._tree.longest_below(source.path)
+            if longest + growth > PATH_LIMIT:
+                raise errors.name_too_long(target.asked)
+
+    # --- copying ---------------------------------------------------------------------
+
+    def copy(
+        self, src: VPath, dst: VPath, at: int, *, metadata: bool, follow: bool
+    ) -> VPath:
+        """Copy the file *src* to *dst*, or into the directory *dst*."""
+        source = self._layers.locate(src, follow=follow)
+        inode = source.require_file()
+        if self._layers.locate(dst).is_directory:
+            dst = join(dst, name_of(src))
+        if inode.is_link:
+            self._copy_link(inode, dst, at)
+        else:
+            target = self._layers.locate(dst)
+            if target.inode is not None and target.inode.id == inode.id:
+                raise errors.same_file(src, dst)
+            self._copy_file(inode, target, at, metadata=metadata)
+        return dst
+
+    def copy_tree(
+        self,
+        src: VPath,
+        dst: VPath,
+        at: int,
+        *,
+        symlinks: bool,
+        dirs_exist_ok: bool,
+        ignore: Ignore,
+    ) -> None:
+        """Copy the directory *src* with everything below it to *dst*."""
+        if is_within(self._layers.locate(dst).path, self._layers.locate(src).path):
+            raise errors.into_itself(src)
+        copied: list[tuple[Inode, InodeId]] = []
+        todo = [(src, dst)]
+        while todo:  # a loop, since a tree may be deeper than Python's stack
+            src, dst = todo.pop()
+            copied.append(self._copy_directory(src, dst, at, exist_ok=dirs_exist_ok))
+            for name, child in self._chosen(src, ignore):
+                below, beside = join(src, name), join(dst, name)
+                if child.is_link and symlinks:
+                    self._copy_link(child, beside, at)
+                elif self._layers.locate(below).is_directory:
+                    todo.append((below, beside))
+                else:
+                    found = self._layers.locate(below).require_file()
+                    target = self._layers.locate(beside)
+                    self._copy_file(found, target, at, metadata=True)
+        for source, made in copied:  # last, because copying into one sets its times
+            self._copy_metadata(source, made, at)
+
+    def _copy_directory(
+        self, src: VPath, dst: VPath, at: int, *, exist_ok: bool
+    ) -> tuple[Inode, InodeId]:
+        source = self._layers.locate(src).require_directory()
+        target = self._layers.locate(dst)
+        if target.inode is None:
+            return source, self._make(target, source.mode, at)
+        if not exist_ok:
+            raise errors.already_exists(dst)
+        return source, target.require_directory().id
+
+    def _chosen(self, src: VPath, ignore: Ignore) -> list[tuple[str, Inode]]:
+        children = self._layers.children(src)
+        if ignore is None:
+            return children
+        left_out = set(ignore(src, [name for name, _ in children]))
+        return [(name, inode) for name, inode in children if name not in left_out]
+
+    def _copy_file(
+        self, source: Inode, target: Entry, at: int, *, metadata: bool
+    ) -> None:
+        if target.inode is None:
+            inode = self._make(target, FILE_MODE, at, content=b"")
+        else:
+            inode = target.require_file().id
+        self._content.copy(source.id, inode, at)
+        if metadata:
+            self._copy_metadata(source, inode, at)
+        else:
+            self._tree.set_mode(inode, source.mode, at)
+
+    def _copy_link(self, source: Inode, dst: VPath, at: int) -> None:
+        self.symlink(source.target or "", dst, at)
+        inode = self._layers.locate(dst, follow=False).require()
+        self._copy_metadata(source, inode.id, at)
+
+    def _copy_metadata(self, source: Inode, target: InodeId, at: int) -> None:
+        """Copy what ``shutil.copystat`` copies: bits, times, extended attributes."""
+        self._tree.copy_xattrs(source.id, target)
+        self._tree.set_mode(target, source.mode, at)
+        self._tree.set_times(target, source.atime_ns, source.mtime_ns, at)
+
+    # --- attributes ------------------------------------------------------------------
+
+    def set_mode(self, path: VPath, bits: int, at: int, *, follow: bool) -> None:
+        inode = self._layers.locate(path, follow=follow).require()
+        self._tree.set_mode(inode.id, inode.mode & ~0o7777 | S_IMODE(bits), at)
+
+    def set_owner(
+        self, path: VPath, owner: int | str, group: int | str, at: int, *, follow: bool
+    ) -> None:
+        """Set the owner and the group, each by number or by name; -1 leaves it."""
+        inode = self._layers.locate(path, follow=follow).require()
+        uid, owner_name = changed_owner(owner, inode.uid, inode.owner)
+        gid, group_name = changed_owner(group, inode.gid, inode.group)
+        self._tree.set_owner(inode.id, (uid, gid, owner_name, group_name), at)
+
+    def set_times(
+        self, path: VPath, times: tuple[int, int], at: int, *, follow: bool
+    ) -> None:
+        """Set the times of access and of modification, in nanoseconds."""
+        inode = self._layers.locate(path, follow=follow).require()
+        self._tree.set_times(inode.id, *times, at)
+
+    def set_xattr(
+        self,
+        path: VPath,
+        name: str,
+        value: bytes,
+        at: int,
+        *,
+        must_exist: bool | None,
+        follow: bool,
+    ) -> None:
+        """Set an extended attribute; *must_exist* True, False or None for either."""
+        inode = self._layers.locate(path, follow=follow).require()
+        exists = self._tree.xattr(inode.id, name) is not None
+        if must_exist is True and not exists:
+            raise errors.no_attribute(path)
+        if must_exist is False and exists:
+            raise errors.already_exists(path)
+        self._tree.set_xattr(inode.id, name, value, at)
+
+    def remove_xattr(self, path: VPath, name: str, at: int, *, follow: bool) -> None:
+        inode = self._layers.locate(path, follow=follow).require()
+        if self._tree.xattr(inode.id, name) is None:
+            raise errors.no_attribute(path)
+        self._tree.remove_xattr(inode.id, name, at)
+
+    # --- making names ----------------------------------------------------------------
+
+    def _make(
+        self,
+        entry: Entry,
+        mode: int,
+        at: int,
+        *,
+        parents: bool | None = None,
+        size: int = 0,
+        target: str | None = None,
+        content: Buffer | None = None,
+    ) -> InodeId:
+        """Make what is absent at *entry*; return its number."""
+        entry.require_absent()
+        self._make_room(entry, at, parents=parents)
+        return self._tree.add(
+            entry.path, mode, at, size=size, target=target, content=content
+        )
+
+    def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
+        """Make sure that the directory of *entry* is there, and note the change in it.
+
+        *parents* says whether missing ones are made; None is the instance's choice.
+        """
+        if parents is None:
+            parents = self._create_parents
+        top = entry.missing
+        if entry.inode is None and (top is None or (top != entry.path and not parents)):
+            raise errors.from_errno(entry.error, entry.asked)
+        if top is not None:
+            self._tree.stamp_directory(parent_of(top), at)
+            for directory in ancestors(entry.path, top):
+                self._tree.add(directory, DIRECTORY_MODE, at)
+        else:
+            self._tree.stamp_directory(parent_of(entry.path), at)
+
+
+def changed_owner(value: int | str, number: int, name: str) -> tuple[int, str]:
+    """Return number and name after setting one of them: a number clears the name.
+
+    >>> changed_owner(-1, 5, "ann"), changed_owner(7, 5, "ann")
+    ((5, 'ann'), (7, ''))
+    >>> changed_owner("bo", 5, "ann")
+    (5, 'bo')
+    """
+    if isinstance(value, str):
+        return number, value
+    return (number, name) if value == -1 else (value, "")

@@ -1,0 +1,302 @@
+"""Handles: the raw file objects under the standard buffers, and the list of open ones.
+
+A handle holds the store and an inode, never a path or the file system: it follows its
+file through renames, outlives its removal, and knows nothing of layers.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import warnings
+import weakref
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from stratavfs import errors
+from stratavfs._content import check_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stratavfs._content import Content
+    from stratavfs._modes import OpenMode
+    from stratavfs._store import Store
+    from stratavfs._tree import Tree
+    from stratavfs.records import InodeId, VPath
+
+T = TypeVar("T")
+
+# Linux has these, and io's buffers pass them through where os knows them.
+_SEEK_DATA = getattr(os, "SEEK_DATA", 3)
+_SEEK_HOLE = getattr(os, "SEEK_HOLE", 4)
+
+
+class OpenHandles:
+    """The handles of one file system that are open, so that closing it closes them."""
+
+    def __init__(self) -> None:
+        # Weak: a handle that its owner forgets is closed by its finalizer.
+        self._open: dict[int, weakref.ref[IO[Any]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, raw: ChunkFile, outermost: IO[Any]) -> None:
+        """Remember *raw* by the object that the caller got for it."""
+        self._open[id(raw)] = weakref.ref(outermost)
+
+    def discard(self, raw: ChunkFile) -> None:
+        self._open.pop(id(raw), None)
+
+    def flush(self) -> None:
+        """Flush every handle that was written to."""
+        for handle in self._living():
+            if not handle.closed and handle.writable():
+                handle.flush()
+
+    def close(self) -> None:
+        """Close every handle, and say which were left open."""
+        for handle in self._living():
+            if not handle.closed:
+                message = f"closed with the file system: {handle!r}"
+                warnings.warn(message, ResourceWarning, stacklevel=4, source=handle)
+                handle.close()
+
+    def _living(self) -> list[IO[Any]]:
+        found = [reference() for reference in [*self._open.values()]]
+        return [handle for handle in found if handle is not None]
+
+
+if TYPE_CHECKING:  # io.FileIO is a BinaryIO to type checkers, so is this
+
+    class _RawFile(io.RawIOBase, BinaryIO):  # type: ignore[misc]
+        pass
+
+else:
+    _RawFile = io.RawIOBase
+
+
+class ChunkFile(_RawFile):
+    """A file in a container as ``io.FileIO`` shows one of the disk."""
+
+    name: str
+
+    def __init__(
+        self,
+        rooms: tuple[Store, Tree, Content],
+        inode: InodeId,
+        how: OpenMode,
+        name: VPath,
+        clock: Callable[[], int],
+        handles: OpenHandles,
+    ) -> None:
+        self._store, self._tree, self._content = rooms
+        self._how = how
+        self._clock = clock
+        self._handles = handles
+        self.name = name
+        self._pin = self._tree.pin(inode)
+        self._at = self._size() if how.appending else 0
+
+    @property
+    def mode(self) -> str:
+        """The mode as ``io.FileIO`` spells it."""
+        return self._how.raw_name
+
+    def __repr__(self) -> str:
+        state = "[closed]" if self.closed else f"name={self.name!r} mode={self.mode!r}"
+        return f"<stratavfs.ChunkFile {state}>"
+
+    # --- what it can do --------------------------------------------------------------
+
+    def readable(self) -> bool:
+        self._require_open()
+        return self._how.reading
+
+    def writable(self) -> bool:
+        self._require_open()
+        return self._how.writing
+
+    def seekable(self) -> bool:
+        self._require_open()
+        return True
+
+    # --- reading ---------------------------------------------------------------------
+
+    def readinto(self, buffer: Any) -> int:
+        self._require("reading", self._how.reading)
+        view = memoryview(buffer).cast("B")
+        if not view:
+            return 0
+        with self._store.lock:
+            count = self._known(self._content.read_into(self._living(), self._at, view))
+        self._at += count
+        return count
+
+    def readall(self) -> bytes:
+        self._require("reading", self._how.reading)
+        with self._store.snapshot():
+            if self._at == 0:
+                data = self._known(self._content.read(self._living()))
+            else:
+                data = self._read_rest()
+        self._at += len(data)
+        return data
+
+    def _read_rest(self) -> bytes:
+        buffer = bytearray(max(0, self._size() - self._at))
+        count = self._content.read_into(self._living(), self._at, memoryview(buffer))
+        return bytes(memoryview(buffer)[: self._known(count)])
+
+    # --- writing ---------------------------------------------------------------------
+
+    def write(self, data: Any) -> int:
+        self._require("writing", self._how.writing)
+        view = memoryview(data).cast("B")
+        if not view:
+            return 0
+        with self._store.transaction:
+            # Appending goes to the end as it is now, whoever moved it.
+            start = self._size() if self._how.appending else self._at
+            end = start + len(view)
+            check_size(end, self.name)
+            if not self._content.write(self._living(), start, view, self._clock()):
+                raise errors.stale(self.name)
+        self._at = end
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._require("writing", self._how.writing)
+        if size is None:
+            size = self._at
+        check_size(size, self.name)
+        with self._store.transaction:
+            if not self._content.resize(self._living(), size, self._clock()):
+                raise errors.stale(self.name)
+        return size
+
+    # --- the position ----------------------------------------------------------------
+
+    def tell(self) -> int:
+        self._require_open()
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._require_open()
+        with self._store.lock:
+            at = self._target(offset, whence)
+        check_size(at, self.name)
+        self._at = at
+        return at
+
+    def _target(self, offset: int, whence: int) -> int:
+        if whence == os.SEEK_SET:
+            return offset
+        if whence == os.SEEK_CUR:
+            return self._at + offset
+        if whence == os.SEEK_END:
+            return self._size() + offset
+        if whence == _SEEK_DATA:
+            found = self._content.next_data(self._living(), offset)
+        elif whence == _SEEK_HOLE:
+            found = self._content.next_hole(self._living(), offset)
+        else:
+            raise errors.bad_offset(self.name)
+        if found is None:
+            raise errors.from_errno(errno.ENXIO, self.name)
+        return found
+
+    def _size(self) -> int:
+        return self._known(self._content.size(self._living()))
+
+    # --- closing ---------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            super().close()
+        finally:
+            self._handles.discard(self)
+            with self._store.lock:
+                self._tree.unpin(self._pin)
+
+    def _dealloc_warn(self, source: object) -> None:
+        """Warn that *source* was never closed; io's buffers call this too."""
+        if not self.closed:
+            message = f"unclosed file {source!r}"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=source)
+
+    def __del__(self) -> None:
+        self._dealloc_warn(self)
+        super().__del__()
+
+    # --- refusals --------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self.closed:
+            message = "I/O operation on closed file"
+            raise ValueError(message)
+
+    def _require(self, what: str, allowed: bool) -> None:
+        self._require_open()
+        if not allowed:
+            message = f"file not open for {what}"
+            raise io.UnsupportedOperation(message)
+
+    def _living(self) -> InodeId:
+        """Return the inode, unless a rollback has taken it away."""
+        if not self._pin.alive:
+            raise errors.stale(self.name)
+        return self._pin.inode
+
+    def _known(self, found: T | None) -> T:
+        """Return *found*; None says that another process has removed the inode."""
+        if found is None:
+            raise errors.stale(self.name)
+        return found
+
+
+def wrap(
+    raw: ChunkFile,
+    mode: str,
+    how: OpenMode,
+    buffering: int,
+    encoding: str | None,
+    errors_: str | None,
+    newline: str | None,
+    default_size: int,
+) -> IO[Any]:
+    """Put the standard buffer, and for text the standard decoder, on *raw*."""
+    if buffering == 0:
+        return raw
+    if buffering == 1 and how.binary:
+        message = (
+            "line buffering (buffering=1) isn't supported in binary mode, "
+            "the default buffer size will be used"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    size = buffering if buffering > 1 else default_size
+    try:
+        buffered: IO[Any] = buffer_for(how)(raw, size)
+        if how.binary:
+            return buffered
+        text = io.TextIOWrapper(
+            buffered,
+            encoding or "utf-8",
+            errors_,
+            newline,
+            line_buffering=buffering == 1,
+        )
+    except BaseException:
+        raw.close()
+        raise
+    text.mode = mode  # type: ignore[misc]  # as the builtin sets it
+    return text
+
+
+def buffer_for(how: OpenMode) -> Callable[..., Any]:
+    if how.reading and how.writing:
+        return io.BufferedRandom
+    return io.BufferedWriter if how.writing else io.BufferedReader

@@ -1,0 +1,180 @@
+"""The view: what a path means, symbolic links and layers considered.
+
+Everything above asks here and nowhere else. There is one layer so far, the local one;
+the stack of read-only underlays finds its place behind the same questions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from errno import ELOOP, ENOENT, ENOTDIR
+from stat import S_ISDIR, S_ISLNK
+from typing import TYPE_CHECKING, Final
+
+from stratavfs._paths import ROOT, check_length, join, normalize, parent_of
+from stratavfs.records import Entry, InodeId, StatResult, VPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stratavfs._content import Content
+    from stratavfs._store import Store
+    from stratavfs._tree import Tree
+    from stratavfs.records import Inode
+
+LOCAL: Final = "local"
+"""Name of the one layer that can be written."""
+
+LINK_LIMIT: Final = 40
+"""Symbolic links followed for one path: MAXSYMLINKS of Linux."""
+
+_devices = itertools.count(1)
+
+
+class LayerStack:
+    """Answers questions about paths; never changes anything."""
+
+    def __init__(self, store: Store, tree: Tree, content: Content) -> None:
+        self._store = store
+        self._tree = tree
+        self._content = content
+        self._device = next(_devices)  # st_dev: tells two containers' inodes apart
+
+    # --- what a path leads to --------------------------------------------------------
+
+    def locate(self, path: VPath, *, follow: bool = True) -> Entry:
+        """Return the entry that *path* leads to, which may be absent.
+
+        Nearly every path leads through no symbolic link, and then the path itself is
+        the key: one probe finds it, a second one on its parent decides that it is
+        missing. Only then is it walked name by name.
+        """
+        inode = self._tree.find(path)
+        if inode is not None and not (follow and inode.is_link):
+            return Entry(path, path, inode)
+        if inode is None:
+            mode = self._tree.find_mode(parent_of(path))
+            if mode is not None and S_ISDIR(mode):
+                return Entry(path, path, None, ENOENT, path)
+        with self._store.snapshot():
+            return self._walk(path, follow=follow)
+
+    def _walk(self, asked: VPath, *, follow: bool) -> Entry:
+        """Resolve *asked* name by name, as ``path_resolution(7)`` has it.
+
+        ``..`` can only come out of a link's target here, and then means the directory
+        above the one the link leads to.
+        """
+        todo = asked.split("/")[:0:-1]
+        at = ROOT
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                at = parent_of(at)
+                continue
+            step = join(at, name)
+            inode = self._tree.find(step)
+            if inode is None:
+                return self._missing(asked, step, todo)
+            if inode.target is not None and (todo or follow):
+                links += 1
+                if links > LINK_LIMIT:
+                    return Entry(asked, asked, None, ELOOP)
+                at = ROOT if inode.target.startswith("/") else at
+                todo.extend(reversed(inode.target.split("/")))
+                continue
+            if todo and not inode.is_directory:
+                return Entry(asked, asked, None, ENOTDIR)
+            at = step
+        return Entry(at, asked, self._tree.find(at))
+
+    def _missing(self, asked: VPath, step: VPath, todo: list[str]) -> Entry:
+        """Return the absent entry *todo* below the missing *step*."""
+        if ".." in todo:  # through a directory that is not there: nothing can be made
+            return Entry(asked, asked, None, ENOENT)
+        path = normalize("/".join([step, *reversed(todo)]))
+        check_length(path)
+        return Entry(path, asked, None, ENOENT, step)
+
+    def mode_of(self, path: VPath, *, follow: bool = True) -> int | None:
+        """Return the mode of what *path* leads to, or None."""
+        mode = self._tree.find_mode(path)
+        if mode is not None and not (follow and S_ISLNK(mode)):
+            return mode
+        inode = self.locate(path, follow=follow).inode
+        return None if inode is None else inode.mode
+
+    def stat(self, path: VPath, *, follow: bool = True) -> StatResult:
+        """Return what is known of what *path* leads to."""
+        found = self._tree.find_stat(path, self._device, LOCAL)
+        if found is not None and not (follow and S_ISLNK(found.st_mode)):
+            return found
+        entry = self.locate(path, follow=follow)
+        return self.stat_of(entry.require())
+
+    def stat_of(self, inode: Inode) -> StatResult:
+        """Return *inode* as ``stat()`` shows it."""
+        return StatResult(
+            inode.mode,
+            inode.id,
+            self._device,
+            inode.nlink,
+            inode.uid,
+            inode.gid,
+            inode.size,
+            inode.atime_ns,
+            inode.mtime_ns,
+            inode.ctime_ns,
+            inode.birthtime_ns,
+            inode.owner,
+            inode.group,
+            inode.generation,
+            LOCAL,
+        )
+
+    # --- content ---------------------------------------------------------------------
+
+    def read(self, path: VPath) -> bytes:
+        """Return all bytes of the file at *path*: one statement for a small one."""
+        content = self._tree.find_content(path)
+        if content is not None:
+            return content
+        with self._store.snapshot():
+            inode = self.locate(path).require_file()
+            return self._content.read(inode.id) or b""
+
+    # --- directories -----------------------------------------------------------------
+
+    def names(self, path: VPath) -> list[str]:
+        """Return the names in the directory at *path* in code point order."""
+        found = self._tree.names(path)
+        return found or self._tree.names(self._directory(path))
+
+    def kinds(self, path: VPath) -> list[tuple[str, int]]:
+        """Return (name, mode) of all in the directory at *path*, links not followed."""
+        found = self._tree.kinds(path)
+        return found or self._tree.kinds(self._directory(path))
+
+    def children(self, path: VPath) -> list[tuple[str, Inode]]:
+        """Return (name, inode) of all in the directory at *path*."""
+        return self._tree.children(self._directory(path))
+
+    def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
+        """Yield (parent key, name) of all below the directory *path*, links as such."""
+        return self._tree.below(path, name_glob)
+
+    def _directory(self, path: VPath) -> VPath:
+        entry = self.locate(path)
+        entry.require_directory()
+        return entry.path
+
+    # --- extended attributes ---------------------------------------------------------
+
+    def xattr(self, inode: InodeId, name: str) -> bytes | None:
+        return self._tree.xattr(inode, name)
+
+    def xattr_names(self, inode: InodeId) -> list[str]:
+        return self._tree.xattr_names(inode)

@@ -1,0 +1,249 @@
+"""Walking, globbing and scanning, over a small protocol instead of a file system.
+
+Everything is lazy and works on a symbolic link as such unless told to follow it.
+"""
+
+from __future__ import annotations
+
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import TYPE_CHECKING, Protocol, TypeVar, final
+
+from stratavfs import _patterns
+from stratavfs._paths import ROOT, join
+from stratavfs.records import VPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from stratavfs._patterns import Pattern
+    from stratavfs.records import StatResult
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """What searching needs to ask; each answer is one consistent look."""
+
+    def kinds(self, path: VPath) -> list[tuple[str, int]]:
+        """Return (name, mode) of all in a directory, sorted; links not followed."""
+
+    def mode_of(self, path: VPath, *, follow: bool = True) -> int | None:
+        """Return the mode of what *path* leads to, or None."""
+
+    def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
+        """Yield (parent key, name) of all below a directory, links not followed."""
+
+
+Step = tuple["VPath", list[str], list[str]]
+
+
+def walk(
+    reader: Reader,
+    top: VPath,
+    *,
+    topdown: bool,
+    onerror: Callable[[OSError], object] | None,
+    followlinks: bool,
+) -> Iterator[Step]:
+    """Yield (directory, names of directories, names of others), as ``os.walk`` does."""
+    todo: list[VPath | Step] = [top]
+    while todo:  # a loop, since a tree may be deeper than Python's stack
+        at = todo.pop()
+        if isinstance(at, tuple):
+            yield at
+            continue
+        try:
+            found = reader.kinds(at)
+        except OSError as error:
+            if onerror is not None:
+                onerror(error)
+            continue
+        links = {name for name, mode in found if S_ISLNK(mode)}
+        directories, others = sort_out(reader, at, found)
+        if topdown:
+            yield at, directories, others  # the caller may prune the directories
+        else:
+            todo.append((at, directories, others))
+        todo.extend(
+            join(at, name)
+            for name in reversed(directories)
+            if followlinks or name not in links
+        )
+
+
+def sort_out(
+    reader: Reader, at: VPath, found: list[tuple[str, int]]
+) -> tuple[list[str], list[str]]:
+    """Part names into those of directories, links to one included, and the others."""
+    directories: list[str] = []
+    others: list[str] = []
+    for name, mode in found:
+        kind = reader.mode_of(join(at, name)) if S_ISLNK(mode) else mode
+        (directories if S_ISDIR(kind or 0) else others).append(name)
+    return directories, others
+
+
+def glob(reader: Reader, pattern: Pattern) -> Iterator[VPath]:
+    """Yield the paths that match *pattern*, each once, in no particular order."""
+    found = _expand(reader, ROOT, pattern.segments)
+    if pattern.segments.count(_patterns.RECURSIVE) > 1:
+        found = iter(dict.fromkeys(found))  # two ways may lead to one path
+    for path in found:
+        if not pattern.directories_only or S_ISDIR(reader.mode_of(path) or 0):
+            yield path
+
+
+def _expand(reader: Reader, at: VPath, segments: tuple[str, ...]) -> Iterator[VPath]:
+    if not segments:
+        yield at
+        return
+    head, *tail = segments
+    rest = tuple(tail)
+    if head == _patterns.RECURSIVE:
+        yield from _expand_recursive(reader, at, rest)
+    elif _patterns.is_wild(head):
+        yield from _expand_wild(reader, at, head, rest)
+    else:
+        path = join(at, head)
+        if rest or reader.mode_of(path, follow=False) is not None:
+            yield from _expand(reader, path, rest)
+
+
+def _expand_wild(
+    reader: Reader, at: VPath, head: str, rest: tuple[str, ...]
+) -> Iterator[VPath]:
+    if not S_ISDIR(reader.mode_of(at) or 0):
+        return
+    matches = _patterns.matcher(head)
+    for name, mode in reader.kinds(at):
+        if matches(name) and not (rest and S_ISREG(mode)):
+            yield from _expand(reader, join(at, name), rest)
+
+
+def _expand_recursive(
+    reader: Reader, at: VPath, rest: tuple[str, ...]
+) -> Iterator[VPath]:
+    if not S_ISDIR(reader.mode_of(at) or 0):
+        return
+    if not rest:
+        yield at
+        for parent, name in reader.below(at, "*"):
+            yield VPath(parent + name)
+    elif len(rest) == 1:  # one pass over the subtree, whatever its shape
+        matches = _patterns.matcher(rest[0])
+        for parent, name in reader.below(at, _patterns.name_filter(rest[0])):
+            if matches(name):
+                yield VPath(parent + name)
+    else:
+        for directory in directories_below(reader, at):
+            yield from _expand(reader, directory, rest)
+
+
+def directories_below(reader: Reader, top: VPath) -> Iterator[VPath]:
+    """Yield *top* and the directories below it, links to one not followed."""
+    todo = [top]
+    while todo:
+        at = todo.pop()
+        yield at
+        todo.extend(join(at, name) for name, mode in reader.kinds(at) if S_ISDIR(mode))
+
+
+def locked(lock: AbstractContextManager[object], steps: Iterator[T]) -> Iterator[T]:
+    """Yield *steps*, each found within *lock*, which is free in between."""
+    while True:
+        with lock:
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+@final
+class DirEntry:
+    """One name in a directory, in the words of ``os.DirEntry``."""
+
+    __slots__ = ("_follow", "_lstat", "name", "path")
+
+    def __init__(
+        self,
+        directory: VPath,
+        name: str,
+        lstat: StatResult,
+        follow: Callable[[VPath], StatResult],
+    ) -> None:
+        self._lstat = lstat
+        self._follow = follow
+        self.name = name
+        self.path: str = join(directory, name)
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def inode(self) -> int:
+        """Return the inode number of the entry itself."""
+        return self._lstat.st_ino
+
+    def is_symlink(self) -> bool:
+        """Tell whether the entry is a symbolic link."""
+        return S_ISLNK(self._lstat.st_mode)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Tell whether the entry is a directory, or a link to one."""
+        return S_ISDIR(self._mode(follow_symlinks))
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Tell whether the entry is a file, or a link to one."""
+        return S_ISREG(self._mode(follow_symlinks))
+
+    def stat(self, *, follow_symlinks: bool = True) -> StatResult:
+        """Return what is known of the entry, as it was when the scan began.
+
+        Raises:
+            OSError: it is a link that leads nowhere.
+        """
+        if follow_symlinks and self.is_symlink():
+            return self._follow(VPath(self.path))
+        return self._lstat
+
+    def _mode(self, follow_symlinks: bool) -> int:
+        try:
+            return self.stat(follow_symlinks=follow_symlinks).st_mode
+        except FileNotFoundError:
+            return 0
+
+
+@final
+class ScandirIterator:
+    """What ``scandir`` returns: an iterator that is a context manager too."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterator[DirEntry]) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> ScandirIterator:
+        return self
+
+    def __next__(self) -> DirEntry:
+        return next(self._entries)
+
+    def __enter__(self) -> ScandirIterator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the iteration."""
+        self._entries = iter(())

@@ -1,0 +1,440 @@
+"""Every SQL text of the library: the schema, and one named statement for each question.
+
+Nothing here runs anything. The page of the format in ``docs/`` shows ``SCHEMA`` as it
+stands, and a test asks SQLite for the query plan of every statement.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+# "STRA" in ASCII: what `file` and `PRAGMA application_id` tell a stranger's tool.
+APPLICATION_ID: Final = 0x53545241
+
+# 1: the first format.
+FORMAT_VERSION: Final = 1
+
+# One text a table, in the order of creation; a container must hold exactly these.
+SCHEMA: Final = (
+    """\
+CREATE TABLE settings (          -- chosen at creation, read back at every open
+  key   TEXT NOT NULL PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
+    """\
+CREATE TABLE inodes (            -- a file, a directory or a symbolic link
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice; 1 is the root
+  mode         INTEGER NOT NULL  -- st_mode: type and permission bits
+               CHECK (mode >> 12 IN (4, 8, 10)),   -- directory, file, symbolic link
+  nlink        INTEGER NOT NULL CHECK (nlink >= 0),  -- entries; 0: an orphan
+  uid          INTEGER NOT NULL,
+  gid          INTEGER NOT NULL,
+  owner        TEXT NOT NULL,
+  group_name   TEXT NOT NULL,
+  size         INTEGER NOT NULL CHECK (size >= 0),   -- bytes
+  atime_ns     INTEGER NOT NULL, -- times: nanoseconds since 1970, UTC
+  mtime_ns     INTEGER NOT NULL,
+  ctime_ns     INTEGER NOT NULL,
+  birthtime_ns INTEGER NOT NULL,
+  generation   INTEGER NOT NULL CHECK (generation >= 1),  -- raised by every change
+  opaque       INTEGER NOT NULL CHECK (opaque IN (0, mode >> 12 = 4)),
+  target       TEXT CHECK ((target IS NOT NULL) = (mode >> 12 = 10)),
+  content      BLOB              -- the whole of a small file; NULL: see chunks
+               CHECK (content IS NULL OR mode >> 12 = 8 AND length(content) = size)
+) STRICT""",
+    """\
+CREATE INDEX orphans ON inodes (id) WHERE nlink = 0  -- found without a scan""",
+    """\
+CREATE TABLE entries (           -- a name in a directory
+  parent TEXT NOT NULL,          -- path of the directory with a slash at its end
+  name   TEXT NOT NULL,
+  inode  INTEGER REFERENCES inodes (id),  -- NULL: a whiteout
+  PRIMARY KEY (parent, name),
+  CHECK (parent = '' AND name = '/' AND inode = 1  -- the root's own entry
+         OR substr(parent, 1, 1) = '/' AND substr(parent, -1) = '/'
+            AND name NOT IN ('', '.', '..') AND instr(name, '/') = 0)
+) STRICT, WITHOUT ROWID""",
+    """\
+CREATE TABLE chunks (            -- bytes idx * chunk_size and on of a file
+  inode INTEGER NOT NULL REFERENCES inodes (id),
+  idx   INTEGER NOT NULL CHECK (idx >= 0),
+  data  BLOB NOT NULL,           -- a short or a missing chunk reads on as zeros
+  PRIMARY KEY (inode, idx)
+) STRICT""",
+    """\
+CREATE TABLE xattrs (            -- extended attributes
+  inode INTEGER NOT NULL REFERENCES inodes (id),
+  name  TEXT NOT NULL CHECK (name <> ''),
+  value BLOB NOT NULL,
+  PRIMARY KEY (inode, name)
+) STRICT, WITHOUT ROWID""",
+    """\
+CREATE VIEW files AS             -- for people with a sqlite3 shell; never read here
+SELECT e.parent || e.name AS path,
+       CASE i.mode >> 12 WHEN 4 THEN 'directory' WHEN 10 THEN 'symlink'
+                         WHEN 8 THEN 'file' ELSE 'whiteout' END AS type,
+       i.size AS size,
+       datetime(i.mtime_ns / 1000000000, 'unixepoch') AS mtime,
+       printf('%o', i.mode & 4095) AS mode,
+       i.nlink AS nlink,
+       i.target AS target
+  FROM entries e LEFT JOIN inodes i ON i.id = e.inode""",
+)
+
+# --- the connection -------------------------------------------------------------------
+
+# Why each, in the order they run; the store adds journal_mode and synchronous.
+PRAGMAS: Final = (
+    "PRAGMA trusted_schema = OFF",  # a stranger's schema calls no function
+    "PRAGMA foreign_keys = OFF",  # declared for readers and check(); enforcing them
+    # would need an index on entries.inode, paid by every create and rename
+    "PRAGMA temp_store = MEMORY",  # sub-results go to no file beside the container
+    "PRAGMA mmap_size = 0",  # a file cut short under mmap kills the process
+)
+READ_APPLICATION_ID: Final = "PRAGMA application_id"
+READ_VERSION: Final = "PRAGMA user_version"
+STAMP: Final = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT_VERSION}",
+)
+# Whether the file holds anything at all: an empty one is a container to be made.
+COUNT_OBJECTS: Final = "SELECT count(*) FROM sqlite_schema"
+# sqlite_sequence and the automatic indexes have no text of ours.
+READ_SCHEMA: Final = (
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'"
+)
+READ_SETTINGS: Final = "SELECT key, value FROM settings"
+SET_SETTING: Final = "INSERT INTO settings (key, value) VALUES (?, ?)"
+# A write that changes nothing: its commit carries everything before it to the disk.
+TOUCH_SETTINGS: Final = "UPDATE settings SET value = value WHERE key = 'chunk_size'"
+CHECKPOINT: Final = "PRAGMA wal_checkpoint(FULL)"
+
+BEGIN_READ: Final = "BEGIN"
+BEGIN_WRITE: Final = "BEGIN IMMEDIATE"  # the lock first: no upgrade can fail half way
+BEGIN_EXCLUSIVE: Final = "BEGIN EXCLUSIVE"
+COMMIT: Final = "COMMIT"
+ROLLBACK: Final = "ROLLBACK"
+# SQLite nests equal names; one constant text keeps the statement cache warm.
+SAVEPOINT: Final = "SAVEPOINT batch"
+RELEASE: Final = "RELEASE batch"
+ROLLBACK_TO: Final = "ROLLBACK TO batch"
+
+# --- entries and inodes ---------------------------------------------------------------
+
+_INODE: Final = (
+    "i.id, i.mode, i.nlink, i.uid, i.gid, i.owner, i.group_name, i.size, i.atime_ns, "
+    "i.mtime_ns, i.ctime_ns, i.birthtime_ns, i.generation, i.opaque, i.target"
+)
+_AT: Final = (
+    "FROM entries e JOIN inodes i ON i.id = e.inode WHERE e.parent = ? AND e.name = ?"
+)
+# A directory's parent key starts its whole subtree: ('/a/', ...) to ('/a0', ...), since
+# "0" follows "/". One range of the primary key, whatever lies beside it.
+_BELOW: Final = "parent >= ? AND parent < ?"
+
+FIND: Final = f"SELECT {_INODE} {_AT}"
+FIND_KIND: Final = f"SELECT i.mode {_AT}"
+FIND_STAT: Final = (
+    "SELECT i.mode, i.id, ?, i.nlink, i.uid, i.gid, i.size, i.atime_ns, i.mtime_ns, "
+    f"i.ctime_ns, i.birthtime_ns, i.owner, i.group_name, i.generation, ? {_AT}"
+)
+FIND_CONTENT: Final = f"SELECT i.content {_AT}"
+READ_INODE: Final = f"SELECT {_INODE} FROM inodes i WHERE i.id = ?"
+
+LIST_NAMES: Final = "SELECT name FROM entries WHERE parent = ? AND inode IS NOT NULL"
+LIST_KINDS: Final = (
+    "SELECT e.name, i.mode FROM entries e JOIN inodes i ON i.id = e.inode "
+    "WHERE e.parent = ?"
+)
+LIST_INODES: Final = (
+    f"SELECT e.name, {_INODE} FROM entries e JOIN inodes i ON i.id = e.inode "
+    "WHERE e.parent = ?"
+)
+# A page of the subtree in key order, after (parent, name); GLOB on the name saves
+# Python from seeing what cannot match.
+LIST_BELOW: Final = (
+    "SELECT parent, name FROM entries WHERE (parent, name) > (?, ?) AND parent < ? "
+    "AND inode IS NOT NULL AND name GLOB ? LIMIT ?"
+)
+LIST_LINKS_BELOW: Final = (
+    "SELECT e.parent, e.name FROM entries e JOIN inodes i ON i.id = e.inode "
+    f"WHERE e.{_BELOW.replace('AND ', 'AND e.')} AND i.mode >> 12 = 10"
+)
+
+ADD_ROOT_INODE: Final = (
+    "INSERT INTO inodes (id, mode, nlink, uid, gid, owner, group_name, size, atime_ns, "
+    "mtime_ns, ctime_ns, birthtime_ns, generation, opaque) "
+    "VALUES (1, 16877, 1, 0, 0, '', '', 0, ?, ?, ?, ?, 1, 0)"  # 16877: S_IFDIR | 0o755
+)
+ADD_INODE: Final = (
+    "INSERT INTO inodes (mode, nlink, uid, gid, owner, group_name, size, atime_ns, "
+    "mtime_ns, ctime_ns, birthtime_ns, generation, opaque, target, content) "
+    "VALUES (?, 1, 0, 0, '', '', ?, ?, ?, ?, ?, 1, 0, ?, ?)"
+)
+# A new name may fall on a whiteout, which it then clears.
+ADD_ENTRY: Final = (
+    "INSERT INTO entries (parent, name, inode) VALUES (?, ?, ?) "
+    "ON CONFLICT (parent, name) DO UPDATE SET inode = excluded.inode "
+    "WHERE entries.inode IS NULL"
+)
+REPOINT_ENTRY: Final = "UPDATE entries SET inode = ? WHERE parent = ? AND name = ?"
+REMOVE_ENTRY: Final = "DELETE FROM entries WHERE parent = ? AND name = ?"
+REMOVE_ENTRIES_IN: Final = "DELETE FROM entries WHERE parent = ?"
+MOVE_ENTRY: Final = (
+    "UPDATE entries SET parent = ?, name = ? WHERE parent = ? AND name = ?"
+)
+MOVE_ENTRIES_BELOW: Final = (
+    f"UPDATE entries SET parent = ? || substr(parent, ?) WHERE {_BELOW}"
+)
+LONGEST_BELOW: Final = (
+    "SELECT max(length(CAST(parent AS BLOB)) + length(CAST(name AS BLOB))) "
+    f"FROM entries WHERE {_BELOW}"
+)
+
+STAMP_DIRECTORY: Final = (
+    "UPDATE inodes SET mtime_ns = ?, ctime_ns = ?, generation = generation + 1 "
+    "WHERE id = (SELECT inode FROM entries WHERE parent = ? AND name = ?)"
+)
+SET_LINKS: Final = (
+    "UPDATE inodes SET nlink = nlink + ?, ctime_ns = ?, generation = generation + 1 "
+    "WHERE id = ?"
+)
+SET_MODE: Final = (
+    "UPDATE inodes SET mode = ?, ctime_ns = ?, generation = generation + 1 WHERE id = ?"
+)
+SET_OWNER: Final = (
+    "UPDATE inodes SET uid = ?, gid = ?, owner = ?, group_name = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = ?"
+)
+SET_TIMES: Final = (
+    "UPDATE inodes SET atime_ns = ?, mtime_ns = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = ?"
+)
+SET_CHANGED: Final = (
+    "UPDATE inodes SET ctime_ns = ?, generation = generation + 1 WHERE id = ?"
+)
+
+# Removing an inode takes three statements, its content and attributes first.
+REMOVE_CHUNKS: Final = "DELETE FROM chunks WHERE inode = ?"
+REMOVE_XATTRS: Final = "DELETE FROM xattrs WHERE inode = ?"
+REMOVE_INODE: Final = "DELETE FROM inodes WHERE id = ?"
+
+# Removing a subtree: hard links to elsewhere one by one, the rest by ranges.
+SHARED_BELOW: Final = (
+    "SELECT e.inode, count(*) FROM entries e JOIN inodes i ON i.id = e.inode "
+    f"WHERE e.{_BELOW.replace('AND ', 'AND e.')} AND i.nlink > 1 GROUP BY e.inode"
+)
+REMOVE_SHARED_BELOW: Final = (
+    f"DELETE FROM entries WHERE {_BELOW} AND EXISTS "
+    "(SELECT 1 FROM inodes i WHERE i.id = entries.inode AND i.nlink > 1)"
+)
+_SOLE_BELOW: Final = (
+    "(SELECT e.inode FROM entries e JOIN inodes i ON i.id = e.inode "
+    f"WHERE e.{_BELOW.replace('AND ', 'AND e.')} AND i.nlink = 1)"
+)
+REMOVE_CHUNKS_BELOW: Final = f"DELETE FROM chunks WHERE inode IN {_SOLE_BELOW}"
+REMOVE_XATTRS_BELOW: Final = f"DELETE FROM xattrs WHERE inode IN {_SOLE_BELOW}"
+REMOVE_INODES_BELOW: Final = (
+    f"DELETE FROM inodes WHERE nlink = 1 AND id IN (SELECT inode FROM entries "
+    f"WHERE {_BELOW})"
+)
+REMOVE_ENTRIES_BELOW: Final = f"DELETE FROM entries WHERE {_BELOW}"
+ORPHAN: Final = "UPDATE inodes SET nlink = 0 WHERE id = ?"
+IS_BELOW: Final = f"SELECT 1 FROM entries WHERE {_BELOW} AND inode = ? LIMIT 1"
+LIST_ORPHANS: Final = "SELECT id FROM inodes WHERE nlink = 0"
+
+# --- content --------------------------------------------------------------------------
+
+# The file and the chunks of one span in a single statement, hence in one snapshot:
+# primary-key ranges on both sides, so chunks arrive in order without a sort.
+READ_SPAN: Final = (
+    "SELECT i.size, i.content, c.idx, c.data FROM inodes i LEFT JOIN chunks c "
+    "ON c.inode = i.id AND c.idx BETWEEN ? AND ? WHERE i.id = ? ORDER BY c.idx"
+)
+# The same for a span within one chunk: SQLite hands over only the bytes asked for.
+READ_PIECE: Final = (
+    "SELECT i.size, substr(i.content, ?, ?), substr(c.data, ?, ?) FROM inodes i "
+    "LEFT JOIN chunks c ON c.inode = i.id AND c.idx = ? WHERE i.id = ?"
+)
+READ_EXTENT: Final = "SELECT size, content FROM inodes WHERE id = ?"
+READ_SIZE: Final = "SELECT size FROM inodes WHERE id = ?"
+FIND_CHUNK: Final = "SELECT rowid, length(data) FROM chunks WHERE inode = ? AND idx = ?"
+READ_CHUNK: Final = "SELECT data FROM chunks WHERE inode = ? AND idx = ?"
+READ_CHUNKS: Final = "SELECT idx, data FROM chunks WHERE inode = ? ORDER BY idx"
+PUT_CHUNK: Final = (
+    "INSERT INTO chunks (inode, idx, data) VALUES (?, ?, ?) "
+    "ON CONFLICT (inode, idx) DO UPDATE SET data = excluded.data"
+)
+CUT_CHUNK: Final = (
+    "UPDATE chunks SET data = substr(data, 1, ?) "
+    "WHERE inode = ? AND idx = ? AND length(data) > ?"
+)
+REMOVE_CHUNKS_FROM: Final = "DELETE FROM chunks WHERE inode = ? AND idx >= ?"
+COPY_CHUNKS: Final = (
+    "INSERT INTO chunks (inode, idx, data) "
+    "SELECT ?, idx, data FROM chunks WHERE inode = ? ORDER BY idx"
+)
+LIST_CHUNKS_FROM: Final = (
+    "SELECT idx, length(data) FROM chunks WHERE inode = ? AND idx >= ? ORDER BY idx"
+)
+SET_CONTENT: Final = (
+    "UPDATE inodes SET size = ?, content = ?, mtime_ns = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = ?"
+)
+# For a file whose content is in chunks already: the row stays short, NULL stays NULL.
+SET_SIZE: Final = (
+    "UPDATE inodes SET size = ?, mtime_ns = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = ?"
+)
+
+# --- extended attributes --------------------------------------------------------------
+
+FIND_XATTR: Final = "SELECT value FROM xattrs WHERE inode = ? AND name = ?"
+LIST_XATTRS: Final = "SELECT name FROM xattrs WHERE inode = ? ORDER BY name"
+PUT_XATTR: Final = (
+    "INSERT INTO xattrs (inode, name, value) VALUES (?, ?, ?) "
+    "ON CONFLICT (inode, name) DO UPDATE SET value = excluded.value"
+)
+REMOVE_XATTR: Final = "DELETE FROM xattrs WHERE inode = ? AND name = ?"
+COPY_XATTRS: Final = (
+    "INSERT OR REPLACE INTO xattrs (inode, name, value) "
+    "SELECT ?, name, value FROM xattrs WHERE inode = ?"
+)
+
+# --- the format's rules ---------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """One way to break a rule of the format, and how to find what does."""
+
+    number: int
+    """Number of the MUST on the page of the format."""
+    message: str
+    statement: str
+    """Names each offender in a row of its own."""
+
+
+_SUBJECT: Final = "e.parent || e.name"
+_NUMBER: Final = "'inode ' || i.id"
+RULES: Final = (
+    Rule(
+        3,
+        "is no setting of this format, or has an impossible value",
+        "SELECT 'setting ' || key FROM settings WHERE NOT CASE key "
+        "WHEN 'chunk_size' THEN value >= 1 "
+        "WHEN 'inline_limit' THEN value BETWEEN 0 AND "
+        "(SELECT value FROM settings WHERE key = 'chunk_size') ELSE 0 END",
+    ),
+    Rule(
+        4,
+        "the root is not the directory with inode 1",
+        "SELECT '/' WHERE NOT EXISTS (SELECT 1 FROM entries e JOIN inodes i "
+        "ON i.id = e.inode WHERE e.parent = '' AND e.name = '/' AND i.id = 1 "
+        "AND i.mode >> 12 = 4)",
+    ),
+    Rule(
+        5,
+        "its inode does not exist",
+        f"SELECT {_SUBJECT} FROM entries e WHERE e.inode IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM inodes i WHERE i.id = e.inode)",
+    ),
+    Rule(
+        6,
+        "there are names in it, and it is no directory",
+        # "/a/b/" is held by the entry ("/a/", "b"): trimming all characters but the
+        # slash from the right cuts the key in two.
+        "SELECT d.key FROM (SELECT parent AS key, rtrim(parent, '/') AS path, "
+        "rtrim(rtrim(parent, '/'), replace(parent, '/', '')) AS above "
+        "FROM entries WHERE parent NOT IN ('', '/') GROUP BY parent) d "
+        "WHERE NOT EXISTS (SELECT 1 FROM entries p JOIN inodes i ON i.id = p.inode "
+        "WHERE p.parent = d.above AND p.name = substr(d.path, length(d.above) + 1) "
+        "AND i.mode >> 12 = 4)",
+    ),
+    Rule(
+        7,
+        "its name or path is too long, or holds NUL",
+        f"SELECT {_SUBJECT} FROM entries e WHERE length(CAST(e.name AS BLOB)) > 255 "
+        "OR length(CAST(e.parent || e.name AS BLOB)) > 4095 "
+        "OR instr(CAST(e.parent || e.name AS BLOB), x'00') > 0",
+    ),
+    Rule(
+        7,
+        "its path is not in normal form",
+        f"SELECT {_SUBJECT} FROM entries e WHERE e.parent LIKE '%//%' "
+        "OR e.parent LIKE '%/./%' OR e.parent LIKE '%/../%'",
+    ),
+    Rule(
+        8,
+        "its count of names is not the number of its entries",
+        f"SELECT {_NUMBER} FROM inodes i LEFT JOIN (SELECT inode, count(*) AS names "
+        "FROM entries GROUP BY inode) e ON e.inode = i.id "
+        "WHERE i.nlink <> coalesce(e.names, 0)",
+    ),
+    Rule(
+        8,
+        "a directory has another number of names than one",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.mode >> 12 = 4 AND i.nlink <> 1",
+    ),
+    Rule(
+        9,
+        "its mode has other bits than a type and permissions",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.mode >> 12 NOT IN (4, 8, 10)",
+    ),
+    Rule(
+        10,
+        "its target is empty, holds NUL, or has another length than its size",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.mode >> 12 = 10 AND "
+        "(i.target = '' OR instr(CAST(i.target AS BLOB), x'00') > 0 "
+        "OR length(CAST(i.target AS BLOB)) <> i.size)",
+    ),
+    Rule(
+        10,
+        "it has a target and is no symbolic link, or the reverse",
+        f"SELECT {_NUMBER} FROM inodes i "
+        "WHERE (i.target IS NOT NULL) <> (i.mode >> 12 = 10)",
+    ),
+    Rule(
+        11,
+        "it has content in its row and is no file, or it is of another length",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.content IS NOT NULL "
+        "AND (i.mode >> 12 <> 8 OR length(i.content) <> i.size OR i.size > "
+        "(SELECT value FROM settings WHERE key = 'inline_limit'))",
+    ),
+    Rule(
+        11,
+        "it has content in its row and in chunks",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.content IS NOT NULL "
+        "AND EXISTS (SELECT 1 FROM chunks c WHERE c.inode = i.id)",
+    ),
+    Rule(
+        11,
+        "a directory has a size",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.mode >> 12 = 4 AND i.size <> 0",
+    ),
+    Rule(
+        12,
+        "it is empty, longer than a chunk, or reaches behind the end of its file",
+        "SELECT 'chunk ' || c.idx || ' of inode ' || c.inode FROM chunks c "
+        "JOIN inodes i ON i.id = c.inode, (SELECT value AS chunk_size FROM settings "
+        "WHERE key = 'chunk_size') WHERE c.idx < 0 OR length(c.data) = 0 "
+        "OR length(c.data) > chunk_size OR c.idx > i.size / chunk_size "
+        "OR c.idx * chunk_size + length(c.data) > i.size",
+    ),
+    Rule(
+        13,
+        "its inode is no file",
+        "SELECT 'chunk ' || c.idx || ' of inode ' || c.inode FROM chunks c WHERE "
+        "NOT EXISTS (SELECT 1 FROM inodes i WHERE i.id = c.inode AND i.mode >> 12 = 8)",
+    ),
+    Rule(
+        13,
+        "its inode does not exist",
+        "SELECT 'attribute ' || x.name || ' of inode ' || x.inode FROM xattrs x "
+        "WHERE NOT EXISTS (SELECT 1 FROM inodes i WHERE i.id = x.inode)",
+    ),
+    Rule(
+        14,
+        "it is opaque and no directory",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.opaque NOT IN (0, i.mode >> 12 = 4)",
+    ),
+)

@@ -1,0 +1,515 @@
+"""The store: the one connection to a container, and everything SQLite-specific.
+
+It knows statements, transactions, locks, files and SQLite's errors; it does not know
+what a path or a chunk is. Only this module imports ``sqlite3``, and every statement
+goes through one of its few verbs: ``row``, ``rows``, ``each`` ask, ``write`` changes.
+
+The lock: one ``RLock`` guards the connection. Asking needs it held (``with
+store.lock``), so that no thread sees another's open batch; changing needs ``with
+store.transaction``, which holds it too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
+
+from stratavfs import _sql, errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+MEMORY: Final = ":memory:"
+
+INLINE_LIMIT: Final = 4096
+"""Bytes up to which a file lives in its inode's row. Reading it is then one statement
+and overwriting it a third of the price; thresholds from 1 to 8 KiB differed little."""
+
+SYNCHRONOUS: Final = ("off", "normal", "full")
+
+_ERRNO: Final = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_LOCKED: errno.EBUSY,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+    sqlite3.SQLITE_TOOBIG: errno.EFBIG,
+    sqlite3.SQLITE_INTERRUPT: errno.EINTR,
+}
+
+# A broken constraint is damage too: the statements of this library break none.
+_DAMAGE: Final = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_CONSTRAINT,
+)
+
+
+class Options(NamedTuple):
+    """How a container is opened; the public constructor documents each."""
+
+    chunk_size: int
+    read_only: bool
+    immutable: bool
+    timeout: float
+    synchronous: str
+    clock: Callable[[], int]
+
+
+class Store:
+    """The one connection to the container at *location*."""
+
+    def __init__(self, location: str, options: Options) -> None:
+        self.location = location
+        self.read_only = options.read_only
+        self.lock = threading.RLock()
+        self.transaction = Transaction(self)
+        # Called, inside the lock, after anything was rolled back.
+        self.after_rollback: list[Callable[[], None]] = []
+        self._timeout = options.timeout
+        self._depth = 0  # open write scopes: a transaction, then savepoints
+        self._closed = False
+        self._cx = self._open(options)
+        try:
+            self._prepare(options)
+            self.chunk_size, self.inline_limit = self._read_settings()
+        except BaseException:
+            self._cx.close()
+            raise
+
+    # --- opening and closing ---------------------------------------------------------
+
+    def _open(self, options: Options) -> sqlite3.Connection:
+        if self.location == MEMORY:
+            return self._connect(MEMORY)
+        refuse_unopenable(self.location, writing=not self.read_only)
+        self._refuse_foreign()
+        if not self.read_only:
+            return self._connect(uri_of(self.location, "mode=rwc"))
+        if options.immutable:
+            return self._open_immutable()
+        return self._open_read_only()
+
+    def _connect(self, database: str) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(
+                database,
+                timeout=self._timeout,
+                isolation_level=None,  # transactions begin where we say so
+                check_same_thread=False,  # the lock guards it
+                cached_statements=256,  # all of ours, so that none is compiled twice
+                uri=database != MEMORY,
+            )
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _refuse_foreign(self) -> None:
+        """Look at the header before anything can change the file.
+
+        ``immutable`` takes no lock, rolls no journal back and makes no ``-wal``; and it
+        is SQLite that opens the file, because closing it with ``os.close`` would drop
+        the locks of every other connection this process has to it.
+        """
+        if not os.path.exists(self.location) or os.path.getsize(self.location) == 0:
+            return
+        probe = self._connect(uri_of(self.location, "mode=ro&immutable=1"))
+        try:
+            (found,) = probe.execute(_sql.READ_APPLICATION_ID).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        finally:
+            probe.close()
+        if found != _sql.APPLICATION_ID:
+            raise errors.foreign(self.location, f"its application id is {found:#x}")
+
+    def _open_read_only(self) -> sqlite3.Connection:
+        """Open for reading, also where SQLite may not make its side files.
+
+        A container in WAL mode needs ``-shm`` beside it even for reading. In a
+        directory that cannot be written, and with no ``-wal`` left over, the file
+        itself holds everything, and ``immutable`` reads just that.
+        """
+        cx = self._connect(uri_of(self.location, "mode=ro"))
+        try:
+            cx.execute(_sql.COUNT_OBJECTS).fetchone()
+        except sqlite3.OperationalError:
+            cx.close()
+            return self._open_immutable()
+        except sqlite3.Error as error:
+            cx.close()
+            raise self._translated(error) from error
+        return cx
+
+    def _open_immutable(self) -> sqlite3.Connection:
+        """Open a file that nobody changes: no locks, half the price of a read."""
+        log = self.location + "-wal"
+        if os.path.exists(log) and os.path.getsize(log) > 0:
+            raise errors.needs_recovery(self.location)
+        return self._connect(uri_of(self.location, "mode=ro&immutable=1"))
+
+    def _prepare(self, options: Options) -> None:
+        """Set the connection up; make the schema where there is none yet."""
+        for pragma in _sql.PRAGMAS:
+            self._run(pragma)
+        if not self.read_only or self.location == MEMORY:
+            self._create_if_empty(options)
+        (version,) = self._run(_sql.READ_VERSION).fetchone()
+        (application,) = self._run(_sql.READ_APPLICATION_ID).fetchone()
+        if application != _sql.APPLICATION_ID:
+            raise errors.foreign(
+                self.location, f"its application id is {application:#x}"
+            )
+        if version > _sql.FORMAT_VERSION:
+            raise errors.too_new(self.location, version, _sql.FORMAT_VERSION)
+        if [sql for (sql,) in self._run(_sql.READ_SCHEMA)] != list(_sql.SCHEMA):
+            raise errors.corrupt(self.location, "its schema is not the format's")
+        if not self.read_only and self.location != MEMORY:
+            self._use_write_ahead_log()
+            self._run(f"PRAGMA synchronous = {options.synchronous}")
+
+    def _use_write_ahead_log(self) -> None:
+        (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            message = (
+                f"{self.location}: this file system cannot hold a write-ahead log; "
+                f"the {mode} journal is used: safe, but a reader waits for a writer"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+    def _create_if_empty(self, options: Options) -> None:
+        """Make the schema in an empty file, once, whoever else tries at the same time.
+
+        Without fsync, as a file's creation has none either: 0.5 ms instead of 4.5. A
+        killed process leaves an empty file or a journal that the next open rolls back.
+        """
+        if self._run(_sql.COUNT_OBJECTS).fetchone() != (0,):
+            return
+        self._run("PRAGMA synchronous = OFF")
+        self._run(_sql.BEGIN_EXCLUSIVE)
+        try:
+            if self._run(_sql.COUNT_OBJECTS).fetchone() == (0,):
+                self._create(options)
+            self._run(_sql.COMMIT)
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _create(self, options: Options) -> None:
+        for text in (*_sql.STAMP, *_sql.SCHEMA):
+            self._run(text)
+        now = options.clock()
+        self._run(_sql.ADD_ROOT_INODE, (now, now, now, now))
+        self._run(_sql.ADD_ENTRY, ("", "/", 1))
+        inline_limit = min(options.chunk_size, INLINE_LIMIT)
+        self._run(_sql.SET_SETTING, ("chunk_size", options.chunk_size))
+        self._run(_sql.SET_SETTING, ("inline_limit", inline_limit))
+
+    def _read_settings(self) -> tuple[int, int]:
+        settings = dict(self.rows(_sql.READ_SETTINGS))
+        chunk_size, inline_limit = (
+            settings.get("chunk_size", 0),
+            settings.get("inline_limit", -1),
+        )
+        if not 0 <= inline_limit <= chunk_size or chunk_size == 0:
+            raise errors.corrupt(self.location, f"its settings are {settings}")
+        return chunk_size, inline_limit
+
+    def close(self) -> None:
+        """Close the connection; a transaction still open is rolled back by SQLite."""
+        with self.lock:
+            self._closed = True
+            self._cx.close()
+
+    def sync(self) -> None:
+        """Carry everything committed so far through the operating system to the disk.
+
+        A commit with ``synchronous=FULL`` flushes the log with all that is in it, also
+        where a reader keeps the checkpoint from finishing.
+        """
+        if self.location == MEMORY or self.read_only:
+            return
+        (before,) = self._run("PRAGMA synchronous").fetchone()
+        self._run("PRAGMA synchronous = FULL")
+        try:
+            with self.transaction:
+                self.write(_sql.TOUCH_SETTINGS)
+            self._run(_sql.CHECKPOINT).fetchall()
+        finally:
+            self._run(f"PRAGMA synchronous = {before}")
+        sync_directory(os.path.dirname(os.path.abspath(self.location)))
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def require_open(self) -> None:
+        if self._closed:
+            raise errors.closed()
+
+    def warn_unclosed(self, owner: object) -> None:
+        """Warn that *owner* was forgotten with a file open, as files do."""
+        if self.location != MEMORY:
+            message = f"unclosed file system {owner!r}"
+            warnings.warn(message, ResourceWarning, stacklevel=3, source=owner)
+
+    # --- asking ----------------------------------------------------------------------
+
+    def row(self, statement: str, args: Sequence[object] = ()) -> Any:
+        """Return the first row of *statement*, or None."""
+        try:
+            return self._cx.execute(statement, args).fetchone()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def rows(self, statement: str, args: Sequence[object] = ()) -> list[Any]:
+        """Return all rows of *statement*."""
+        try:
+            return self._cx.execute(statement, args).fetchall()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def each(self, statement: str, args: Sequence[object] = ()) -> Iterator[Any]:
+        """Yield the rows of *statement* one by one, within the lock of the caller."""
+        try:
+            yield from self._cx.execute(statement, args)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    # --- changing --------------------------------------------------------------------
+
+    def write(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run a changing *statement*; the cursor tells the number of a new row."""
+        self._require_transaction()
+        return self._run(statement, args)
+
+    def write_many(self, statement: str, args: Iterator[Sequence[object]]) -> None:
+        """Run a changing *statement* once for each of *args*."""
+        self._require_transaction()
+        try:
+            self._cx.executemany(statement, args)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def patch(self, table: str, column: str, rowid: int, at: int, data: Any) -> None:
+        """Overwrite bytes inside one stored value, without reading the rest of it."""
+        self._require_transaction()
+        try:
+            with self._cx.blobopen(table, column, rowid) as blob:
+                blob.seek(at)
+                blob.write(data)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def snapshot(self) -> Snapshot:
+        """Return a scope in which all reads see one state of the container."""
+        return Snapshot(self)
+
+    # --- transactions: called by Transaction and Snapshot alone ----------------------
+
+    def begin(self) -> None:
+        """Begin a transaction, or a savepoint within the one that is open."""
+        if self._depth == 0:
+            self._run(_sql.BEGIN_WRITE)
+        else:
+            self._require_transaction()
+            self._run(_sql.SAVEPOINT)
+        self._depth += 1
+
+    def end(self, failed: bool) -> None:
+        """Close the innermost scope: keep its changes, or take them all back."""
+        self._depth -= 1
+        if self._closed:
+            if not failed:
+                raise errors.closed()
+        elif not self._cx.in_transaction:  # SQLite has rolled everything back itself
+            self._notify()
+            if not failed:
+                raise errors.batch_lost(self.location)
+        elif failed:
+            self._roll_back()
+        else:
+            self._keep()
+
+    def _keep(self) -> None:
+        try:
+            self._run(_sql.COMMIT if self._depth == 0 else _sql.RELEASE)
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._cx.in_transaction:
+            if self._depth == 0:
+                self._run(_sql.ROLLBACK)
+            else:
+                self._run(_sql.ROLLBACK_TO)
+                self._run(_sql.RELEASE)
+        self._notify()
+
+    def _notify(self) -> None:
+        for listener in self.after_rollback:
+            listener()
+
+    def begin_read(self) -> bool:
+        """Begin a read transaction unless one is open; tell whether it was begun."""
+        if self._cx.in_transaction or self.location == MEMORY:
+            return False
+        self._run(_sql.BEGIN_READ)
+        return True
+
+    def end_read(self) -> None:
+        self._run(_sql.COMMIT)
+
+    def _require_transaction(self) -> None:
+        """Refuse to change anything that no transaction would take back.
+
+        After SQLITE_FULL and its like SQLite may have rolled the whole transaction
+        back; the next statement would then commit on its own and leave half a batch.
+        """
+        self.require_open()
+        if not self._cx.in_transaction:
+            raise errors.batch_lost(self.location)
+
+    # --- the choke point -------------------------------------------------------------
+
+    def _run(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._cx.execute(statement, args)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        """Return what *error* is in the words of the standard library."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # raised by the Python module itself
+            closed = isinstance(error, sqlite3.ProgrammingError) and "closed" in str(
+                error
+            )
+            return errors.closed() if closed else error
+        primary = code & 0xFF
+        if primary == sqlite3.SQLITE_NOTADB:
+            return errors.foreign(self.location, "it is not an SQLite database")
+        if primary in _DAMAGE:
+            return errors.corrupt(self.location, str(error))
+        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return errors.busy(self.location, self._timeout)
+        number = _ERRNO.get(primary)
+        if number is None:
+            return error
+        return OSError(number, f"{os.strerror(number)} ({error})", self.location)
+
+
+class Transaction:
+    """The write gate of a store: all that happens inside is kept, or nothing is.
+
+    Reentrant: inside another, or inside a batch, it is a savepoint. One object serves
+    the store, since all its state is the store's.
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        self._store.lock.acquire()
+        try:
+            self._store.begin()
+        except BaseException:
+            self._store.lock.release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._store.end(failed=kind is not None)
+        finally:
+            self._store.lock.release()
+
+
+class Snapshot:
+    """A scope in which a store's reads see one state, whoever writes meanwhile."""
+
+    __slots__ = ("_began", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        self._store.lock.acquire()
+        try:
+            self._began = self._store.begin_read()
+        except BaseException:
+            self._store.lock.release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._began:
+                self._store.end_read()
+        finally:
+            self._store.lock.release()
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def uri_of(location: str, query: str) -> str:
+    """Return SQLite's URI of a file, whatever characters its name holds.
+
+    >>> uri_of("/tmp/50% off?#1.db", "mode=ro")
+    'file:/tmp/50%25%20off%3F%231.db?mode=ro'
+    """
+    path = os.path.abspath(location).replace(os.sep, "/")
+    if not path.startswith("/"):
+        path = "/" + path  # file:/C:/...
+    return f"file:{quote(path)}?{query}"
+
+
+def refuse_unopenable(location: str, *, writing: bool) -> None:
+    """Raise what ``open()`` would for a path that no container can be at.
+
+    SQLite says no more than "unable to open database file".
+    """
+    if os.path.isdir(location):
+        raise errors.is_a_directory(location)
+    if os.path.exists(location):
+        if not os.access(location, os.W_OK if writing else os.R_OK):
+            raise errors.no_access(location)
+        return
+    if not writing:
+        raise errors.not_found(location)
+    directory = os.path.dirname(os.path.abspath(location))
+    if not os.path.exists(directory):
+        raise errors.not_found(location)
+    if not os.path.isdir(directory):
+        raise errors.not_a_directory(location)
+
+
+def sync_directory(directory: str) -> None:
+    """Carry the names in *directory* to the disk, where the host can (not Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,285 @@
+"""The tree of one container: names, the inodes they lead to, and attributes.
+
+It takes normalised paths literally: symbolic links, layers, missing parents and the
+rules of POSIX are the business of the floor above. Changing verbs need a transaction
+open and say nothing about why they are called.
+"""
+
+from __future__ import annotations
+
+from stat import S_IFDIR, S_IFLNK, S_IFREG
+from typing import TYPE_CHECKING, Final
+
+from stratavfs import _sql
+from stratavfs._paths import below, inside, split
+from stratavfs.records import Inode, InodeId, StatResult, VPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stratavfs._content import Buffer
+    from stratavfs._store import Store
+
+DIRECTORY_MODE: Final = S_IFDIR | 0o755
+FILE_MODE: Final = S_IFREG | 0o644
+LINK_MODE: Final = S_IFLNK | 0o777
+
+_PAGE: Final = 4096  # entries fetched at a time from a subtree of any size
+
+
+class Pin:
+    """What keeps an inode alive while handles to it are open."""
+
+    __slots__ = ("alive", "handles", "inode", "orphan")
+
+    def __init__(self, inode: InodeId) -> None:
+        self.inode = inode
+        self.handles = 0
+        self.alive = True
+        """False once a rollback has taken the inode away; its number may come again."""
+        self.orphan = False
+        """Whether its last name went while it was open."""
+
+
+class Tree:
+    """The entries and inodes of one container."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pins: dict[InodeId, Pin] = {}
+        store.after_rollback.append(self._forget_missing)
+
+    # --- asking ----------------------------------------------------------------------
+
+    def find(self, path: VPath) -> Inode | None:
+        """Return the inode at *path*, or None."""
+        row = self._store.row(_sql.FIND, split(path))
+        return None if row is None else Inode._make(row)
+
+    def find_mode(self, path: VPath) -> int | None:
+        """Return the mode of the inode at *path*, or None."""
+        row = self._store.row(_sql.FIND_KIND, split(path))
+        return None if row is None else int(row[0])
+
+    def find_content(self, path: VPath) -> bytes | None:
+        """Return the inline content at *path*; None if there is none to be had."""
+        row = self._store.row(_sql.FIND_CONTENT, split(path))
+        return None if row is None else row[0]
+
+    def find_stat(self, path: VPath, device: int, layer: str) -> StatResult | None:
+        """Return what is known of *path*, or None."""
+        row = self._store.row(_sql.FIND_STAT, (device, layer, *split(path)))
+        return None if row is None else StatResult._make(row)
+
+    def read(self, inode: InodeId) -> Inode | None:
+        """Return the inode numbered *inode*, or None."""
+        row = self._store.row(_sql.READ_INODE, (inode,))
+        return None if row is None else Inode._make(row)
+
+    def names(self, directory: VPath) -> list[str]:
+        """Return the names in *directory* in code point order."""
+        rows = self._store.rows(_sql.LIST_NAMES, (inside(directory),))
+        return [name for (name,) in rows]
+
+    def kinds(self, directory: VPath) -> list[tuple[str, int]]:
+        """Return (name, mode) of all in *directory* in code point order."""
+        return self._store.rows(_sql.LIST_KINDS, (inside(directory),))
+
+    def children(self, directory: VPath) -> list[tuple[str, Inode]]:
+        """Return (name, inode) of all in *directory* in code point order."""
+        rows = self._store.rows(_sql.LIST_INODES, (inside(directory),))
+        return [(row[0], Inode._make(row[1:])) for row in rows]
+
+    def below(self, top: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
+        """Yield (parent key, name) of all below *top* whose name SQLite's GLOB matches.
+
+        Page by page, each within the lock, so that no statement stays open while the
+        caller does something else.
+        """
+        parent, end = below(top)
+        name = ""
+        while True:
+            args = (parent, name, end, name_glob, _PAGE)
+            with self._store.lock:
+                rows = self._store.rows(_sql.LIST_BELOW, args)
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            parent, name = rows[-1]
+
+    # --- making and removing names ---------------------------------------------------
+
+    def add(
+        self,
+        path: VPath,
+        mode: int,
+        at: int,
+        *,
+        size: int = 0,
+        target: str | None = None,
+        content: Buffer | None = None,
+    ) -> InodeId:
+        """Make an inode with the name *path*, which is absent; return its number."""
+        args = (mode, size, at, at, at, at, target, content)
+        inode = InodeId(self._store.write(_sql.ADD_INODE, args).lastrowid or 0)
+        self.link(path, inode)
+        return inode
+
+    def link(self, path: VPath, inode: InodeId) -> None:
+        """Give *inode* the name *path*, which is absent."""
+        self._store.write(_sql.ADD_ENTRY, (*split(path), inode))
+
+    def add_link(self, path: VPath, inode: InodeId, at: int) -> None:
+        """Give *inode* one more name."""
+        self._store.write(_sql.SET_LINKS, (1, at, inode))
+        self.link(path, inode)
+
+    def unlink(self, path: VPath, inode: Inode, at: int) -> None:
+        """Take the name *path* from *inode*, and the inode away with its last name."""
+        self._store.write(_sql.REMOVE_ENTRY, split(path))
+        self.drop_name(inode, at)
+
+    def drop_name(self, inode: Inode, at: int) -> None:
+        """Count one name less, its entry being gone or another's already."""
+        if inode.nlink == 1 and inode.id not in self._pins:
+            self._remove_inode(inode.id)
+        else:
+            self._store.write(_sql.SET_LINKS, (-1, at, inode.id))
+            self._mark_orphan(inode.id)
+
+    def remove_directory(self, path: VPath, inode: InodeId) -> None:
+        """Remove the directory at *path*, in which nothing but whiteouts is left."""
+        self._store.write(_sql.REMOVE_ENTRIES_IN, (inside(path),))
+        self._store.write(_sql.REMOVE_ENTRY, split(path))
+        self._remove_inode(inode)
+
+    def remove_tree(self, path: VPath, inode: InodeId, at: int) -> None:
+        """Remove the directory at *path* with everything below it, by key ranges."""
+        span = below(path)
+        self._unlink_shared(span, at)
+        for pin in self._pins.values():
+            if self._store.row(_sql.IS_BELOW, (*span, pin.inode)):
+                self._store.write(_sql.ORPHAN, (pin.inode,))
+                pin.orphan = True
+        for statement in (
+            _sql.REMOVE_CHUNKS_BELOW,
+            _sql.REMOVE_XATTRS_BELOW,
+            _sql.REMOVE_INODES_BELOW,
+            _sql.REMOVE_ENTRIES_BELOW,
+        ):
+            self._store.write(statement, span)
+        self.remove_directory(path, inode)
+
+    def _unlink_shared(self, span: tuple[str, str], at: int) -> None:
+        """Unlink, one by one, the files in *span* that have more names than one."""
+        shared = self._store.rows(_sql.SHARED_BELOW, span)
+        if not shared:
+            return
+        self._store.write(_sql.REMOVE_SHARED_BELOW, span)
+        for inode, names in shared:
+            self._store.write(_sql.SET_LINKS, (-names, at, inode))
+            self._mark_orphan(inode)
+            self._collect(inode)
+
+    def move(self, src: VPath, dst: VPath, *, directory: bool) -> None:
+        """Give what is at *src* the name *dst* instead, which is absent."""
+        self._store.write(_sql.REMOVE_ENTRY, split(dst))  # a whiteout, if anything
+        self._store.write(_sql.MOVE_ENTRY, (*split(dst), *split(src)))
+        if directory:
+            # Characters are counted from one; the parent keys keep their closing slash.
+            args = (inside(dst), len(inside(src)) + 1, *below(src))
+            self._store.write(_sql.MOVE_ENTRIES_BELOW, args)
+
+    def longest_below(self, path: VPath) -> int:
+        """Return the bytes of the longest path below *path*, 0 if there is none."""
+        (longest,) = self._store.row(_sql.LONGEST_BELOW, below(path))
+        return longest or 0
+
+    def stamp_directory(self, path: VPath, at: int) -> None:
+        """Note that a name in the directory *path* came, went or changed."""
+        self._store.write(_sql.STAMP_DIRECTORY, (at, at, *split(path)))
+
+    # --- open handles and orphans ----------------------------------------------------
+
+    def pin(self, inode: InodeId) -> Pin:
+        """Keep *inode* alive until as many calls of :meth:`unpin`."""
+        pin = self._pins.get(inode)
+        if pin is None:
+            pin = self._pins[inode] = Pin(inode)
+        pin.handles += 1
+        return pin
+
+    def unpin(self, pin: Pin) -> None:
+        """Give up one pin; the last one removes an inode that has no name left."""
+        pin.handles -= 1
+        if pin.handles or not pin.alive:
+            return
+        del self._pins[pin.inode]
+        if pin.orphan:
+            with self._store.transaction:
+                self._collect(pin.inode)
+
+    def _forget_missing(self) -> None:
+        """After a rollback: handles to inodes that it took away are stale for good."""
+        for inode in [*self._pins]:
+            if self.read(inode) is None:
+                self._pins.pop(inode).alive = False
+
+    def collect_orphans(self) -> None:
+        """Remove what a killed process had open and unlinked."""
+        orphans = self._store.rows(_sql.LIST_ORPHANS)
+        if orphans:
+            with self._store.transaction:
+                for (inode,) in orphans:
+                    self._remove_inode(inode)
+
+    def _collect(self, inode: InodeId) -> None:
+        """Remove *inode* if it has neither a name nor an open handle left."""
+        found = self.read(inode)
+        if found is not None and found.nlink == 0 and inode not in self._pins:
+            self._remove_inode(inode)
+
+    def _mark_orphan(self, inode: InodeId) -> None:
+        pin = self._pins.get(inode)
+        if pin is not None:
+            pin.orphan = True
+
+    def _remove_inode(self, inode: InodeId) -> None:
+        self._store.write(_sql.REMOVE_CHUNKS, (inode,))
+        self._store.write(_sql.REMOVE_XATTRS, (inode,))
+        self._store.write(_sql.REMOVE_INODE, (inode,))
+
+    # --- attributes ------------------------------------------------------------------
+
+    def set_mode(self, inode: InodeId, mode: int, at: int) -> None:
+        self._store.write(_sql.SET_MODE, (mode, at, inode))
+
+    def set_changed(self, inode: InodeId, at: int) -> None:
+        self._store.write(_sql.SET_CHANGED, (at, inode))
+
+    def set_owner(
+        self, inode: InodeId, owner: tuple[int, int, str, str], at: int
+    ) -> None:
+        """Set uid, gid, name of the owner and name of the group."""
+        self._store.write(_sql.SET_OWNER, (*owner, at, inode))
+
+    def set_times(self, inode: InodeId, atime_ns: int, mtime_ns: int, at: int) -> None:
+        self._store.write(_sql.SET_TIMES, (atime_ns, mtime_ns, at, inode))
+
+    def xattr(self, inode: InodeId, name: str) -> bytes | None:
+        row = self._store.row(_sql.FIND_XATTR, (inode, name))
+        return None if row is None else bytes(row[0])
+
+    def xattr_names(self, inode: InodeId) -> list[str]:
+        return [name for (name,) in self._store.rows(_sql.LIST_XATTRS, (inode,))]
+
+    def set_xattr(self, inode: InodeId, name: str, value: bytes, at: int) -> None:
+        self._store.write(_sql.PUT_XATTR, (inode, name, value))
+        self.set_changed(inode, at)
+
+    def remove_xattr(self, inode: InodeId, name: str, at: int) -> None:
+        self._store.write(_sql.REMOVE_XATTR, (inode, name))
+        self.set_changed(inode, at)
+
+    def copy_xattrs(self, source: InodeId, target: InodeId) -> None:
+        self._store.write(_sql.COPY_XATTRS, (target, source))

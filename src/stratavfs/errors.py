@@ -1,0 +1,270 @@
+"""Every error this library raises, and the one place where they are made.
+
+Errors are the standard ones, with ``errno`` and ``filename``, wherever the standard
+library has one; the classes below exist only where it has none, or where a caller
+should be able to tell a cause apart::
+
+    OSError
+     +-- FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError,
+     |   OSError(ENOTEMPTY, EINVAL, ELOOP, ESTALE, ...)      as the local disk raises
+     +-- PermissionError
+     |    +-- ReadOnlyError        writing through a read-only instance (EROFS)
+     +-- BatchLost                 SQLite has rolled the whole batch back (ECANCELED)
+     +-- ForeignDatabase           the file is not a container of ours (EINVAL)
+     +-- SchemaTooNew              the container was made by a newer version (EINVAL)
+     +-- CorruptDatabase           the container is damaged (EIO)
+     +-- RootRefused               acting on the root; also a ViolationError
+          +-- RootIsADirectory     ... where IsADirectoryError is expected
+          +-- RootExists           ... where FileExistsError is expected
+    icontract.ViolationError
+     +-- InvalidArgument           also a ValueError
+     +-- InvalidType               also a TypeError
+
+``InvalidArgument`` and ``InvalidType`` are raised by plain code, so they hold under
+``python -O`` too; that they are violations of a contract is what callers of
+stella-sqlite-vfs rely on.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from errno import (
+    EACCES,
+    EBUSY,
+    ECANCELED,
+    EEXIST,
+    EFBIG,
+    EINVAL,
+    EIO,
+    EISDIR,
+    ELOOP,
+    ENAMETOOLONG,
+    ENODATA,
+    ENOENT,
+    ENOTDIR,
+    ENOTEMPTY,
+    EROFS,
+    ESTALE,
+)
+from typing import TYPE_CHECKING
+
+from icontract import ViolationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+# --- the classes that are ours ------------------------------------------------------
+
+
+class InvalidArgument(ViolationError, ValueError):
+    """An argument has the right type and an impossible value."""
+
+
+class InvalidType(ViolationError, TypeError):
+    """An argument has the wrong type."""
+
+
+class ReadOnlyError(PermissionError):
+    """Something was to be written through a read-only instance (``EROFS``)."""
+
+
+class BatchLost(OSError):
+    """SQLite rolled the whole batch back; nothing of it is or will be stored."""
+
+
+class ForeignDatabase(OSError):
+    """The file is no SQLite database, or belongs to another application."""
+
+
+class SchemaTooNew(OSError):
+    """The container's format is newer than this version of the library reads."""
+
+
+class CorruptDatabase(OSError):
+    """The container is damaged: truncated, malformed, or with another schema."""
+
+
+class RootRefused(OSError, ViolationError):
+    """The root directory can be neither removed, renamed, replaced nor made."""
+
+
+class RootIsADirectory(RootRefused, IsADirectoryError):
+    """The root was named where a file is needed."""
+
+
+class RootExists(RootRefused, FileExistsError):
+    """The root was to be created, and it is always there."""
+
+
+# --- factories: what the local file system says --------------------------------------
+
+
+def from_errno(code: int, path: str) -> OSError:
+    """Return the error that the local file system gives for *code* at *path*."""
+    return OSError(code, os.strerror(code), path)
+
+
+def not_found(path: str) -> OSError:
+    return from_errno(ENOENT, path)
+
+
+def already_exists(path: str) -> OSError:
+    return from_errno(EEXIST, path)
+
+
+def is_a_directory(path: str) -> OSError:
+    return from_errno(EISDIR, path)
+
+
+def not_a_directory(path: str) -> OSError:
+    return from_errno(ENOTDIR, path)
+
+
+def not_empty(path: str) -> OSError:
+    return from_errno(ENOTEMPTY, path)
+
+
+def not_a_link(path: str) -> OSError:
+    return from_errno(EINVAL, path)
+
+
+def too_many_links(path: str) -> OSError:
+    return from_errno(ELOOP, path)
+
+
+def name_too_long(path: str) -> OSError:
+    return from_errno(ENAMETOOLONG, path)
+
+
+def no_attribute(path: str) -> OSError:
+    return from_errno(ENODATA, path)
+
+
+def attribute_exists(path: str) -> OSError:
+    return from_errno(EEXIST, path)
+
+
+def into_itself(path: str) -> OSError:
+    return from_errno(EINVAL, path)
+
+
+def not_permitted(path: str) -> OSError:
+    """Return what ``link(2)`` says of a directory."""
+    return PermissionError(1, os.strerror(1), path)
+
+
+def moved_into_itself(src: str, dst: str) -> OSError:
+    import shutil  # noqa: PLC0415 - it loads every compressor
+
+    message = "Cannot move a directory into itself"
+    return shutil.Error(EINVAL, message, src, None, dst)
+
+
+def destination_exists(src: str, dst: str) -> OSError:
+    import shutil  # noqa: PLC0415
+
+    return shutil.Error(EEXIST, "Destination path already exists", src, None, dst)
+
+
+def same_file(src: str, dst: str) -> OSError:
+    import shutil  # noqa: PLC0415
+
+    return shutil.SameFileError(
+        EINVAL, "Source and target are the same", src, None, dst
+    )
+
+
+def too_large(path: str) -> OSError:
+    return from_errno(EFBIG, path)
+
+
+def bad_offset(path: str) -> OSError:
+    return from_errno(EINVAL, path)
+
+
+# --- factories: what only a container can say ----------------------------------------
+
+
+def read_only(path: str) -> ReadOnlyError:
+    return ReadOnlyError(EROFS, os.strerror(EROFS), path)
+
+
+def stale(path: str) -> OSError:
+    message = "the file behind this handle is gone; open it again"
+    return OSError(ESTALE, f"{os.strerror(ESTALE)}: {message}", path)
+
+
+def batch_lost(location: str) -> BatchLost:
+    message = "SQLite rolled the batch back; leave it and start it again"
+    return BatchLost(ECANCELED, message, location)
+
+
+def busy(location: str, timeout: float) -> OSError:
+    message = (
+        f"another writer held the container for more than {timeout:g} s; "
+        "try again, or open it with a larger timeout"
+    )
+    return OSError(EBUSY, message, location)
+
+
+def foreign(location: str, why: str) -> ForeignDatabase:
+    message = f"not a stratavfs container ({why}); it was left as it is"
+    return ForeignDatabase(EINVAL, message, location)
+
+
+def too_new(location: str, found: int, known: int) -> SchemaTooNew:
+    message = (
+        f"the container has format {found}, this version of stratavfs reads up to "
+        f"{known}; update stratavfs"
+    )
+    return SchemaTooNew(EINVAL, message, location)
+
+
+def corrupt(location: str, why: str) -> CorruptDatabase:
+    message = f"the container is damaged ({why}); restore it from a backup"
+    return CorruptDatabase(EIO, message, location)
+
+
+def needs_recovery(location: str) -> OSError:
+    message = (
+        "changes in the write-ahead log beside the container cannot be read here; "
+        "open it once for writing, in a directory that can be written"
+    )
+    return OSError(EROFS, message, location)
+
+
+def no_access(location: str) -> OSError:
+    return from_errno(EACCES, location)
+
+
+def root_busy(path: str) -> RootRefused:
+    return RootRefused(EBUSY, "the root directory stays where it is", path)
+
+
+def root_is_a_directory(path: str) -> RootIsADirectory:
+    return RootIsADirectory(EISDIR, os.strerror(EISDIR), path)
+
+
+def root_exists(path: str) -> RootExists:
+    return RootExists(EEXIST, "the root directory is always there", path)
+
+
+def closed() -> ValueError:
+    """Return the error of every call on a closed file system, as for files."""
+    return ValueError("I/O operation on closed file system")
+
+
+# --- two paths ------------------------------------------------------------------------
+
+
+@contextmanager
+def both_named(src: str, dst: str) -> Iterator[None]:
+    """Give an ``OSError`` that passes both paths, as ``os.rename`` does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename2 is None:
+            error.filename, error.filename2 = src, dst
+        raise

@@ -1,0 +1,926 @@
+"""The public class. Every method is: normalise, pass a gate, one verb of a lower floor.
+
+The read gate is ``with self._lock``, the write gate ``with self._writing(path)``; no
+method calls another public one.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Self, final, overload
+
+from icontract import ensure, invariant
+
+from stratavfs import _check, _edits, _modes, _patterns, _search, errors
+from stratavfs._arguments import (
+    as_view,
+    checked_attribute,
+    checked_choice,
+    checked_location,
+    checked_owner,
+    checked_target,
+    checked_timeout,
+    checked_times,
+    decoded,
+    encoded,
+)
+from stratavfs._content import Content
+from stratavfs._contracts import (
+    SLOW,
+    bad_chunk_size,
+    chunk_size_fits,
+    is_chunk_size,
+    path_is_not_root,
+    source_is_not_root,
+)
+from stratavfs._handle import ChunkFile, OpenHandles, wrap
+from stratavfs._layers import LayerStack
+from stratavfs._paths import normalize
+from stratavfs._store import MEMORY, SYNCHRONOUS, Options, Store
+from stratavfs._tree import Tree
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from _typeshed import (
+        OpenBinaryMode,
+        OpenBinaryModeReading,
+        OpenBinaryModeUpdating,
+        OpenBinaryModeWriting,
+        OpenTextMode,
+        ReadableBuffer,
+    )
+
+    from stratavfs._paths import StrPath
+    from stratavfs.records import Finding, InodeId, StatResult, VPath
+
+
+@invariant(
+    lambda self: self.closed or not self.check(),
+    "the container keeps the rules of its format",
+    enabled=SLOW,
+)
+@final
+class VirtualFileSystem:
+    """A file system in one SQLite file, or in memory.
+
+    Paths are ``str`` or ``os.PathLike[str]``, absolute with ``/`` (a relative one
+    starts at the root); errors are the ``OSError`` that the local disk would raise,
+    naming the normalised path. Every call is one transaction. An instance may be
+    shared by threads. Close it, or use it as a context manager.
+
+    Args:
+        db_path: File of the container, made if it is missing; ``":memory:"`` keeps
+            everything in memory.
+        chunk_size: Bytes in one chunk of a large file, 1 to 2**28. Chosen when a
+            container is made; an existing one keeps its own.
+        read_only: Open for reading only; the file must exist and is never changed.
+        create_parents: Whether what makes a new name makes missing directories above
+            it; False raises FileNotFoundError, as the local disk does.
+        immutable: Promise that nobody changes the file while it is open. Implies
+            *read_only*, takes no locks, and halves the price of a read.
+        timeout: Seconds to wait for another process's transaction.
+        synchronous: What a commit survives: ``"normal"`` a killed process, ``"full"`` a
+            power cut too, ``"off"`` neither a crashed system nor a power cut.
+        clock: Source of the time, nanoseconds since 1970 in UTC.
+
+    Raises:
+        FileNotFoundError: The file, or the directory for it, does not exist.
+        PermissionError: It may not be opened so.
+        ForeignDatabase: It is not one of ours; it is left as it is.
+        SchemaTooNew: A newer version of the library made it.
+        CorruptDatabase: It is damaged.
+        InvalidArgument, InvalidType: An argument makes no sense.
+
+    Example:
+        >>> with VirtualFileSystem() as vfs:
+        ...     vfs.write_text("/saves/slot1/name.txt", "Ada")
+        ...     with vfs.open("/saves/slot1/log.txt", "a") as log:
+        ...         print("level 1", file=log)
+        ...     vfs.listdir("/saves/slot1")
+        3
+        ['log.txt', 'name.txt']
+    """
+
+    # --- opening and closing ---------------------------------------------------------
+
+    @chunk_size_fits
+    def __init__(
+        self,
+        db_path: StrPath = MEMORY,
+        chunk_size: int = 65536,
+        read_only: bool = False,
+        *,
+        create_parents: bool = True,
+        immutable: bool = False,
+        timeout: float = 5.0,
+        synchronous: Literal["off", "normal", "full"] = "normal",
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        if not is_chunk_size(chunk_size):
+            raise bad_chunk_size(chunk_size)
+        options = Options(
+            chunk_size=chunk_size,
+            read_only=read_only or immutable,
+            immutable=immutable,
+            timeout=checked_timeout(timeout),
+            synchronous=checked_choice("synchronous", synchronous, SYNCHRONOUS),
+            clock=clock,
+        )
+        self._store = Store(checked_location(db_path), options)
+        self._lock = self._store.lock  # held for every question; the gates take it
+        tree, content = Tree(self._store), Content(self._store)
+        self._rooms = (self._store, tree, content)  # what a handle holds
+        self._layers = LayerStack(self._store, tree, content)  # asks
+        self._edits = _edits.Edits(  # changes
+            self._layers, tree, content, create_parents=create_parents
+        )
+        self._handles = OpenHandles()  # closed together with this
+        self._clock = clock  # nanoseconds since 1970
+        if not self._store.read_only:
+            tree.collect_orphans()
+
+    def close(self) -> None:
+        """Flush and close every open handle, then the container. Idempotent.
+
+        Warns:
+            ResourceWarning: for each handle that was still open.
+        """
+        if not self._store.closed:
+            self._handles.close()
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Handles outlive a forgotten file system; the last one lets go of the file.
+        if hasattr(self, "_clock") and not self._store.closed and not self._handles:
+            self._store.warn_unclosed(self)
+            self._store.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "read-only" if self.read_only else "open"
+        return f"<VirtualFileSystem {self.db_path!r} {state}>"
+
+    @property
+    def db_path(self) -> str:
+        """The file of the container, or ``":memory:"``."""
+        return self._store.location
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes in one chunk of a large file."""
+        return self._store.chunk_size
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writing is refused."""
+        return self._store.read_only
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._store.closed
+
+    def flush(self) -> None:
+        """Flush the buffers of every open handle into the container."""
+        self._store.require_open()
+        self._handles.flush()
+
+    def sync(self) -> None:
+        """Flush, and carry everything written so far to the disk.
+
+        After it returns, a power cut loses nothing of it.
+        """
+        self._store.require_open()
+        self._handles.flush()
+        self._store.sync()
+
+    def check(self) -> list[Finding]:
+        """Return every violation of the format's rules; an empty list is health.
+
+        >>> VirtualFileSystem().check()
+        []
+        """
+        return _check.check(self._store)
+
+    # --- whole files -----------------------------------------------------------------
+
+    def read_bytes(self, path: StrPath) -> bytes:
+        """Return all bytes of the file at *path*.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError, IsADirectoryError: as ``open()``.
+        """
+        path = normalize(path)
+        with self._lock:
+            return self._layers.read(path)
+
+    def read_text(
+        self,
+        path: StrPath,
+        encoding: str | None = "utf-8",
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> str:
+        """Return the text of the file at *path*, newlines as ``open()`` reads them."""
+        path = normalize(path)
+        with self._lock:
+            data = self._layers.read(path)
+        return decoded(data, encoding, errors, newline)
+
+    @ensure(
+        lambda self, path, content, result: (
+            self.read_bytes(path) == bytes(content) and result == len(bytes(content))
+        ),
+        "what is written is read back",
+        enabled=SLOW,
+    )
+    def write_bytes(self, path: StrPath, content: ReadableBuffer) -> int:
+        """Make *content* all the content of the file at *path*; return its bytes.
+
+        The file is made if it is missing. A reader sees the old content or the new.
+
+        Raises:
+            IsADirectoryError, NotADirectoryError: *path* is or goes through the wrong
+                kind.
+            InvalidType: *content* is no bytes-like object.
+        """
+        path = normalize(path)
+        data = as_view(content)
+        with self._writing(path):
+            self._edits.write_file(path, data, self._clock())
+        return len(data)
+
+    def write_text(
+        self,
+        path: StrPath,
+        content: str,
+        encoding: str | None = "utf-8",
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> int:
+        """Make *content* all the text of the file at *path*; return its characters.
+
+        Newlines are written as ``open()`` writes them: as they are on Linux and macOS,
+        as CR LF on Windows unless *newline* says otherwise.
+        """
+        path = normalize(path)
+        data = memoryview(encoded(content, encoding, errors, newline))
+        with self._writing(path):
+            self._edits.write_file(path, data, self._clock())
+        return len(content)
+
+    def copy(self, src: StrPath, dst: StrPath, *, follow_symlinks: bool = True) -> str:
+        """Copy the file *src* with its permission bits; return the path of the copy.
+
+        *dst* may be a directory to copy into. An existing file is overwritten.
+
+        Raises:
+            IsADirectoryError: *src* is a directory; see :meth:`copytree`.
+            shutil.SameFileError: both are one file.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with self._writing(dst):
+            return self._edits.copy(
+                src, dst, self._clock(), metadata=False, follow=follow_symlinks
+            )
+
+    def copy2(self, src: StrPath, dst: StrPath, *, follow_symlinks: bool = True) -> str:
+        """Copy as :meth:`copy` does, with times and extended attributes too."""
+        src, dst = normalize(src), normalize(dst)
+        with self._writing(dst):
+            return self._edits.copy(
+                src, dst, self._clock(), metadata=True, follow=follow_symlinks
+            )
+
+    def touch(self, path: StrPath, mode: int = 0o644, exist_ok: bool = True) -> None:
+        """Make an empty file at *path*, or set the times of what is there to now."""
+        path, mode = normalize(path), operator.index(mode)
+        with self._writing(path):
+            self._edits.touch(path, mode, self._clock(), exist_ok=exist_ok)
+
+    def truncate(self, path: StrPath, length: int) -> None:
+        """Cut the file at *path* to *length* bytes, or let it end in zeros."""
+        path, length = normalize(path), operator.index(length)
+        with self._writing(path):
+            self._edits.truncate(path, length, self._clock())
+
+    def remove(self, path: StrPath) -> None:
+        """Remove the file or symbolic link at *path*; open handles keep it alive.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError, IsADirectoryError: as ``os.remove``.
+        """
+        path = normalize(path)
+        with self._writing(path):
+            self._edits.remove(path, self._clock())
+
+    unlink = remove
+
+    # --- handles ---------------------------------------------------------------------
+
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenTextMode = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenBinaryMode,
+        buffering: Literal[0],
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> ChunkFile: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenBinaryModeUpdating,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedRandom: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenBinaryModeWriting,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedWriter: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenBinaryModeReading,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedReader: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: OpenBinaryMode,
+        buffering: int = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> BinaryIO: ...
+    @overload
+    def open(
+        self,
+        path: StrPath,
+        mode: str,
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]: ...
+    def open(
+        self,
+        path: StrPath,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        r"""Open the file at *path* as the builtin ``open`` does one of the disk.
+
+        Text is UTF-8 unless *encoding* says otherwise. The default buffer is one chunk;
+        ``buffering=0`` gives the raw file. A write reaches the container with each
+        flush, in a transaction of its own.
+
+        Raises:
+            FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError:
+                as the builtin.
+            ReadOnlyError: writing, on a read-only instance.
+            InvalidArgument, InvalidType: *mode* or an argument makes no sense.
+
+        >>> vfs = VirtualFileSystem()
+        >>> with vfs.open("/a.bin", "wb") as f:
+        ...     f.seek(10), f.write(b"end")
+        (10, 3)
+        >>> vfs.read_bytes("/a.bin")
+        b'\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00end'
+        """
+        path, how = normalize(path), _modes.parse(mode)
+        _modes.check_arguments(how, buffering, encoding, errors, newline)
+        with self._lock:
+            inode = self._inode_to_open(path, how)
+            raw = ChunkFile(self._rooms, inode, how, path, self._clock, self._handles)
+        handle = wrap(
+            raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
+        )
+        self._handles.add(raw, handle)
+        return handle
+
+    # --- asking ----------------------------------------------------------------------
+
+    def exists(self, path: StrPath) -> bool:
+        """Tell whether *path* leads to anything; False for a broken symbolic link."""
+        path = normalize(path)
+        with self._lock:
+            return self._layers.mode_of(path) is not None
+
+    def lexists(self, path: StrPath) -> bool:
+        """Tell whether there is anything at *path*, be it a broken symbolic link."""
+        path = normalize(path)
+        with self._lock:
+            return self._layers.mode_of(path, follow=False) is not None
+
+    def isfile(self, path: StrPath) -> bool:
+        """Tell whether *path* leads to a file."""
+        path = normalize(path)
+        with self._lock:
+            return S_ISREG(self._layers.mode_of(path) or 0)
+
+    def isdir(self, path: StrPath) -> bool:
+        """Tell whether *path* leads to a directory."""
+        path = normalize(path)
+        with self._lock:
+            return S_ISDIR(self._layers.mode_of(path) or 0)
+
+    def islink(self, path: StrPath) -> bool:
+        """Tell whether *path* is a symbolic link."""
+        path = normalize(path)
+        with self._lock:
+            return S_ISLNK(self._layers.mode_of(path, follow=False) or 0)
+
+    def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> StatResult:
+        """Return what is known of what *path* leads to.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: as ``os.stat``.
+        """
+        path = normalize(path)
+        with self._lock:
+            return self._layers.stat(path, follow=follow_symlinks)
+
+    def lstat(self, path: StrPath) -> StatResult:
+        """Return what is known of *path* itself, be it a symbolic link."""
+        path = normalize(path)
+        with self._lock:
+            return self._layers.stat(path, follow=False)
+
+    def getsize(self, path: StrPath) -> int:
+        """Return the size in bytes of what *path* leads to."""
+        path = normalize(path)
+        with self._lock:
+            return self._layers.stat(path).st_size
+
+    def samefile(self, path1: StrPath, path2: StrPath) -> bool:
+        """Tell whether both paths lead to one file or directory."""
+        path1, path2 = normalize(path1), normalize(path2)
+        with self._lock:
+            first, second = self._layers.stat(path1), self._layers.stat(path2)
+        return os.path.samestat(first, second)  # type: ignore[arg-type]  # same fields
+
+    # --- links and attributes --------------------------------------------------------
+
+    def symlink(
+        self,
+        src: StrPath,
+        dst: StrPath,
+        target_is_directory: bool = False,  # noqa: ARG002 - os.symlink has it
+    ) -> None:
+        """Make *dst* a symbolic link to *src*, which need not exist.
+
+        *src* is kept as it is; a relative one is taken from the directory of *dst*, and
+        no link ever leads out of the container. *target_is_directory* is ignored, as it
+        is on POSIX.
+
+        Raises:
+            FileExistsError: there is something at *dst*.
+        """
+        target, dst = checked_target(src), normalize(dst)
+        with errors.both_named(target, dst), self._writing(dst):
+            self._edits.symlink(target, dst, self._clock())
+
+    def readlink(self, path: StrPath) -> str:
+        """Return the target of the symbolic link at *path*.
+
+        Raises:
+            OSError: (EINVAL) it is no symbolic link.
+        """
+        path = normalize(path)
+        with self._lock:
+            inode = self._layers.locate(path, follow=False).require()
+        if inode.target is None:
+            raise errors.not_a_link(path)
+        return inode.target
+
+    def link(self, src: StrPath, dst: StrPath, *, follow_symlinks: bool = True) -> None:
+        """Give the file *src* the second name *dst* (a hard link).
+
+        Raises:
+            FileExistsError: there is something at *dst*.
+            PermissionError: *src* is a directory.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with errors.both_named(src, dst), self._writing(dst):
+            self._edits.link(src, dst, self._clock(), follow=follow_symlinks)
+
+    def chmod(self, path: StrPath, mode: int, *, follow_symlinks: bool = True) -> None:
+        """Set the permission bits, which are stored and not enforced."""
+        path, mode = normalize(path), operator.index(mode)
+        with self._writing(path):
+            self._edits.set_mode(path, mode, self._clock(), follow=follow_symlinks)
+
+    def chown(
+        self,
+        path: StrPath,
+        uid: int | str = -1,
+        gid: int | str = -1,
+        *,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Set owner and group, each by number or by name; -1 leaves it as it is.
+
+        Both are stored and not enforced. A new file has uid 0, gid 0 and no names, so
+        that a container tells nothing about the machine it was made on.
+        """
+        path = normalize(path)
+        owner, group = checked_owner("uid", uid), checked_owner("gid", gid)
+        with self._writing(path):
+            self._edits.set_owner(
+                path, owner, group, self._clock(), follow=follow_symlinks
+            )
+
+    def utime(
+        self,
+        path: StrPath,
+        times: tuple[float, float] | None = None,
+        *,
+        ns: tuple[int, int] | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Set the times of access and modification: *times* in seconds, or *ns*.
+
+        With neither, both are set to now.
+        """
+        path, now = normalize(path), self._clock()
+        moments = checked_times(times, ns) or (now, now)
+        with self._writing(path):
+            self._edits.set_times(path, moments, now, follow=follow_symlinks)
+
+    def getxattr(
+        self, path: StrPath, attribute: str, *, follow_symlinks: bool = True
+    ) -> bytes:
+        """Return the extended attribute *attribute* of *path*.
+
+        Raises:
+            OSError: (ENODATA) there is none of that name.
+        """
+        path, attribute = normalize(path), checked_attribute(attribute)
+        with self._lock:
+            inode = self._layers.locate(path, follow=follow_symlinks).require()
+            value = self._layers.xattr(inode.id, attribute)
+        if value is None:
+            raise errors.no_attribute(path)
+        return value
+
+    def setxattr(
+        self,
+        path: StrPath,
+        attribute: str,
+        value: ReadableBuffer,
+        flags: int = 0,
+        *,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Set an extended attribute; any non-empty name will do.
+
+        *flags* is 0, or ``os.XATTR_CREATE`` (1: it must not exist yet), or
+        ``os.XATTR_REPLACE`` (2: it must exist).
+
+        Raises:
+            FileExistsError, OSError: (ENODATA) as *flags* demand.
+        """
+        path, attribute = normalize(path), checked_attribute(attribute)
+        if flags not in _MUST_EXIST:
+            message = f"flags should be 0, 1 (create) or 2 (replace), not {flags!r}"
+            raise errors.InvalidArgument(message)
+        data = bytes(as_view(value))
+        with self._writing(path):
+            self._edits.set_xattr(
+                path,
+                attribute,
+                data,
+                self._clock(),
+                must_exist=_MUST_EXIST[flags],
+                follow=follow_symlinks,
+            )
+
+    def listxattr(
+        self, path: StrPath = "/", *, follow_symlinks: bool = True
+    ) -> list[str]:
+        """Return the names of the extended attributes of *path*, sorted."""
+        path = normalize(path)
+        with self._lock:
+            inode = self._layers.locate(path, follow=follow_symlinks).require()
+            return self._layers.xattr_names(inode.id)
+
+    def removexattr(
+        self, path: StrPath, attribute: str, *, follow_symlinks: bool = True
+    ) -> None:
+        """Remove an extended attribute.
+
+        Raises:
+            OSError: (ENODATA) there is none of that name.
+        """
+        path, attribute = normalize(path), checked_attribute(attribute)
+        with self._writing(path):
+            self._edits.remove_xattr(
+                path, attribute, self._clock(), follow=follow_symlinks
+            )
+
+    # --- directories -----------------------------------------------------------------
+
+    def mkdir(
+        self,
+        path: StrPath,
+        parents: bool = False,
+        exist_ok: bool = False,
+        *,
+        mode: int = 0o755,
+    ) -> None:
+        """Make a directory at *path*, as ``pathlib.Path.mkdir`` does.
+
+        Raises:
+            FileExistsError: there is something at *path*; with *exist_ok*, something
+                else than a directory.
+            FileNotFoundError: its parent does not exist, without *parents*.
+        """
+        path, mode = normalize(path), operator.index(mode)
+        with self._writing(path):
+            self._edits.make_directory(
+                path, mode, self._clock(), parents=parents, exist_ok=exist_ok
+            )
+
+    def makedirs(
+        self, path: StrPath, exist_ok: bool = False, *, mode: int = 0o755
+    ) -> None:
+        """Make a directory at *path* with all that are missing above it."""
+        path, mode = normalize(path), operator.index(mode)
+        with self._writing(path):
+            self._edits.make_directory(
+                path, mode, self._clock(), parents=True, exist_ok=exist_ok
+            )
+
+    def listdir(self, path: StrPath = "/") -> list[str]:
+        """Return the names in the directory at *path*, in code point order.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: as ``os.listdir``.
+        """
+        path = normalize(path)
+        with self._lock:
+            return self._layers.names(path)
+
+    def scandir(self, path: StrPath = "/") -> _search.ScandirIterator:
+        """Return an iterator of ``DirEntry`` for the directory at *path*.
+
+        One statement brings names, kinds and all that ``stat`` knows.
+        """
+        path = normalize(path)
+        with self._lock:
+            found = self._layers.children(path)
+            entries = [
+                _search.DirEntry(path, name, self._layers.stat_of(inode), self._follow)
+                for name, inode in found
+            ]
+        return _search.ScandirIterator(iter(entries))
+
+    @path_is_not_root
+    @ensure(lambda self, path: not self.lexists(path), "it is gone", enabled=SLOW)
+    def rmdir(self, path: StrPath) -> None:
+        """Remove the empty directory at *path*.
+
+        Raises:
+            NotADirectoryError: it is a file or a symbolic link.
+            OSError: (ENOTEMPTY) there is something in it.
+            RootRefused: it is the root.
+        """
+        path = normalize(path)
+        with self._writing(path):
+            self._edits.remove_directory(path, self._clock())
+
+    @path_is_not_root
+    @ensure(lambda self, path: not self.lexists(path), "it is gone", enabled=SLOW)
+    def rmtree(self, path: StrPath) -> None:
+        """Remove the directory at *path* and everything below it, at once.
+
+        Symbolic links in it are removed, not followed.
+
+        Raises:
+            NotADirectoryError: it is a file or a symbolic link.
+            RootRefused: it is the root.
+        """
+        path = normalize(path)
+        with self._writing(path):
+            self._edits.remove_tree(path, self._clock())
+
+    def copytree(
+        self,
+        src: StrPath,
+        dst: StrPath,
+        *,
+        symlinks: bool = False,
+        ignore: Callable[[str, list[str]], Iterable[str]] | None = None,
+        dirs_exist_ok: bool = False,
+    ) -> str:
+        """Copy the directory *src* with everything below it to *dst*; return *dst*.
+
+        The arguments are those of ``shutil.copytree``; all is copied or nothing.
+
+        Raises:
+            FileExistsError: *dst* exists, without *dirs_exist_ok*.
+            OSError: (EINVAL) *dst* lies inside *src*.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with self._writing(dst):
+            self._edits.copy_tree(
+                src,
+                dst,
+                self._clock(),
+                symlinks=symlinks,
+                ignore=ignore,
+                dirs_exist_ok=dirs_exist_ok,
+            )
+        return dst
+
+    # --- moving ----------------------------------------------------------------------
+
+    @source_is_not_root
+    @ensure(lambda self, dst: self.lexists(dst), "it is there", enabled=SLOW)
+    @ensure(lambda self, src: not self.lexists(src), "it has moved", enabled=SLOW)
+    def rename(self, src: StrPath, dst: StrPath) -> None:
+        """Move *src* to *dst*, which must not exist. Open handles follow.
+
+        Raises:
+            FileNotFoundError: *src* does not exist.
+            FileExistsError: *dst* exists; see :meth:`replace`.
+            OSError: (EINVAL) *dst* lies inside *src*.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with errors.both_named(src, dst), self._writing(src):
+            self._edits.rename(src, dst, self._clock())
+
+    @source_is_not_root
+    @ensure(lambda self, dst: self.lexists(dst), "it is there", enabled=SLOW)
+    def replace(self, src: StrPath, dst: StrPath) -> None:
+        """Move *src* to *dst*, replacing a file or an empty directory there at once.
+
+        Another reader sees the old tree or the new one. As with ``os.replace``, nothing
+        happens where both are names of one file.
+
+        Raises:
+            FileNotFoundError: *src* does not exist.
+            IsADirectoryError, NotADirectoryError: one is a directory, the other is not.
+            OSError: (ENOTEMPTY) the directory at *dst* is not empty; (EINVAL) *dst*
+                lies inside *src*.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with errors.both_named(src, dst), self._writing(src):
+            self._edits.replace(src, dst, self._clock())
+
+    @source_is_not_root
+    def move(self, src: StrPath, dst: StrPath) -> str:
+        """Move *src* to *dst*, or into the directory *dst*; return where it went.
+
+        Raises:
+            FileNotFoundError: *src* does not exist.
+            shutil.Error: there is something of that name in the directory *dst*, or
+                a directory would go into itself.
+        """
+        src, dst = normalize(src), normalize(dst)
+        with errors.both_named(src, dst), self._writing(src):
+            return self._edits.move(src, dst, self._clock())
+
+    # --- searching -------------------------------------------------------------------
+
+    def walk(
+        self,
+        top: StrPath = "/",
+        onerror: Callable[[OSError], object] | None = None,
+        *,
+        topdown: bool = True,
+        followlinks: bool = False,
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Yield (directory, names of directories, names of others) from *top* on.
+
+        As ``os.walk`` does: with *topdown* the list of directories may be changed to
+        prune the walk, and an error of listing goes to *onerror* or is passed over.
+        """
+        steps = _search.walk(
+            self._layers,
+            normalize(top),
+            topdown=topdown,
+            onerror=onerror,
+            followlinks=followlinks,
+        )
+        return _search.locked(self._lock, steps)
+
+    def glob(self, pattern: StrPath) -> list[str]:
+        """Return the sorted paths that match *pattern*, by ``pathlib``'s rules.
+
+        ``*`` and ``?`` stay in one segment, ``**`` as a segment crosses any number of
+        directories, ``[a-z]`` and ``[!a]`` are sets; hidden names match too. A pattern
+        with a slash at its end matches directories only.
+
+        >>> vfs = VirtualFileSystem()
+        >>> for path in ("/a.py", "/lib/b.py", "/lib/deep/c.py", "/lib/d.txt"):
+        ...     vfs.touch(path)
+        >>> vfs.glob("/lib/*.py"), vfs.glob("**/*.py")
+        (['/lib/b.py'], ['/a.py', '/lib/b.py', '/lib/deep/c.py'])
+        """
+        parsed = _patterns.parse(pattern)
+        with self._lock:
+            return sorted(_search.glob(self._layers, parsed))
+
+    def iglob(self, pattern: StrPath) -> Iterator[str]:
+        """Yield the paths that match *pattern* as they are found, unsorted."""
+        steps = _search.glob(self._layers, _patterns.parse(pattern))
+        return _search.locked(self._lock, steps)
+
+    # --- batches ---------------------------------------------------------------------
+
+    def atomic_batch(self) -> AbstractContextManager[None]:
+        """Return a context in which all calls are kept together, or none is.
+
+        An exception that leaves it takes everything back. Batches nest: an inner one
+        that fails takes back its own part. Other threads wait until it is left.
+
+        Raises:
+            ReadOnlyError: on a read-only instance.
+            BatchLost: on leaving, when SQLite had to roll everything back meanwhile.
+
+        >>> vfs = VirtualFileSystem()
+        >>> try:
+        ...     with vfs.atomic_batch():
+        ...         vfs.touch("/a")
+        ...         raise KeyError
+        ... except KeyError:
+        ...     vfs.listdir("/")
+        []
+        """
+        return self._writing(self.db_path)
+
+    # --- gates -----------------------------------------------------------------------
+
+    def _writing(self, path: str) -> AbstractContextManager[None]:
+        """The write gate: refused when read-only, else one transaction or savepoint."""
+        if self._store.read_only:
+            self._store.require_open()
+            raise errors.read_only(path)
+        return self._store.transaction
+
+    def _inode_to_open(self, path: VPath, how: _modes.OpenMode) -> InodeId:
+        """Return the file to open; a transaction is begun only where one is needed."""
+        if not how.writing:
+            return self._layers.locate(path).require_file().id
+        gate = self._writing(path)
+        if not how.truncating and not how.creating:
+            entry = self._layers.locate(path)
+            if entry.inode is not None or not how.makes:
+                return entry.require_file().id
+        with gate:
+            return self._edits.open_file(path, how, self._clock())
+
+    def _follow(self, path: VPath) -> StatResult:
+        with self._lock:
+            return self._layers.stat(path)
+
+
+# os.XATTR_CREATE and os.XATTR_REPLACE, which only Linux has names for.
+_MUST_EXIST = {0: None, 1: False, 2: True}
