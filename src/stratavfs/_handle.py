@@ -70,7 +70,7 @@ class OpenHandles:
 
 if TYPE_CHECKING:  # io.FileIO is a BinaryIO to type checkers, so is this
 
-    class _RawFile(io.RawIOBase, BinaryIO):  # type: ignore[misc]
+    class _RawFile(io.RawIOBase, BinaryIO):
         pass
 
 else:
