@@ -43,16 +43,22 @@ class Content:
         row = self._store.row(_sql.READ_EXTENT, (inode,))
         if row is None:
             return None
-        size, content = row
-        if content is not None:
-            return bytes(content)
+        if row[1] is not None:
+            return bytes(row[1])
+        with self._store.snapshot():
+            return self._read_chunks(inode)
+
+    def _read_chunks(self, inode: InodeId) -> bytes | None:
+        size = self.size(inode)
+        if size is None:
+            return None
         if size <= self._chunk_size:
             found = self._store.row(_sql.READ_CHUNK, (inode, 0))
             data: bytes = found[0] if found is not None else b""
             return data[:size].ljust(size, b"\0")
-        return self._read_all(inode, size)
+        return self._read_large(inode, size)
 
-    def _read_all(self, inode: InodeId, size: int) -> bytes:
+    def _read_large(self, inode: InodeId, size: int) -> bytes:
         # A BytesIO fills holes with zeros by itself, and gives its bytes away without
         # copying them: half the memory of joining a list.
         whole = io.BytesIO()

@@ -110,7 +110,7 @@ class Edits:
         if inode.is_directory:
             raise errors.not_permitted(src)
         self._make_room(entry, at)
-        self._tree.add_link(entry.path, inode.id, at)
+        self._tree.add_link(entry.path, inode, at)
 
     # --- directories -----------------------------------------------------------------
 

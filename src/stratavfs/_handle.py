@@ -136,7 +136,7 @@ class ChunkFile(_RawFile):
 
     def readall(self) -> bytes:
         self._require("reading", self._how.reading)
-        with self._store.snapshot():
+        with self._store.lock:
             if self._at == 0:
                 data = self._known(self._content.read(self._living()))
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from errno import ELOOP, ENOENT, ENOTDIR
-from stat import S_ISDIR, S_ISLNK
+from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final
 
 from stratavfs._paths import ROOT, check_length, join, normalize, parent_of
@@ -38,7 +38,8 @@ class LayerStack:
         self._store = store
         self._tree = tree
         self._content = content
-        self._device = next(_devices)  # st_dev: tells two containers' inodes apart
+        # st_dev and source_layer: the number tells two containers' inodes apart
+        self._layer = (next(_devices), LOCAL)
 
     # --- what a path leads to --------------------------------------------------------
 
@@ -53,8 +54,8 @@ class LayerStack:
         if inode is not None and not (follow and inode.is_link):
             return Entry(path, path, inode)
         if inode is None:
-            mode = self._tree.find_mode(parent_of(path))
-            if mode is not None and S_ISDIR(mode):
+            parent = self._tree.find_entry(parent_of(path))
+            if parent is not None and S_ISDIR(parent[0]):
                 return Entry(path, path, None, ENOENT, path)
         with self._store.snapshot():
             return self._walk(path, follow=follow)
@@ -99,17 +100,24 @@ class LayerStack:
         check_length(path)
         return Entry(path, asked, None, ENOENT, step)
 
-    def mode_of(self, path: VPath, *, follow: bool = True) -> int | None:
-        """Return the mode of what *path* leads to, or None."""
-        mode = self._tree.find_mode(path)
-        if mode is not None and not (follow and S_ISLNK(mode)):
-            return mode
+    def type_of(self, path: VPath, *, follow: bool = True) -> int:
+        """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
+        found = self._tree.find_entry(path)
+        if found is not None and not (follow and S_ISLNK(found[0])):
+            return found[0]
         inode = self.locate(path, follow=follow).inode
-        return None if inode is None else inode.mode
+        return 0 if inode is None else S_IFMT(inode.mode)
+
+    def file(self, path: VPath) -> InodeId:
+        """Return the number of the file that *path* leads to."""
+        found = self._tree.find_entry(path)
+        if found is not None and S_ISREG(found[0]):
+            return found[1]
+        return self.locate(path).require_file().id
 
     def stat(self, path: VPath, *, follow: bool = True) -> StatResult:
         """Return what is known of what *path* leads to."""
-        found = self._tree.find_stat(path, self._device, LOCAL)
+        found = self._tree.find_stat(path, *self._layer)
         if found is not None and not (follow and S_ISLNK(found.st_mode)):
             return found
         entry = self.locate(path, follow=follow)
@@ -117,23 +125,7 @@ class LayerStack:
 
     def stat_of(self, inode: Inode) -> StatResult:
         """Return *inode* as ``stat()`` shows it."""
-        return StatResult(
-            inode.mode,
-            inode.id,
-            self._device,
-            inode.nlink,
-            inode.uid,
-            inode.gid,
-            inode.size,
-            inode.atime_ns,
-            inode.mtime_ns,
-            inode.ctime_ns,
-            inode.birthtime_ns,
-            inode.owner,
-            inode.group,
-            inode.generation,
-            LOCAL,
-        )
+        return StatResult._make(inode[:13] + self._layer)
 
     # --- content ---------------------------------------------------------------------
 
@@ -143,8 +135,7 @@ class LayerStack:
         if content is not None:
             return content
         with self._store.snapshot():
-            inode = self.locate(path).require_file()
-            return self._content.read(inode.id) or b""
+            return self._content.read(self.file(path)) or b""
 
     # --- directories -----------------------------------------------------------------
 
@@ -154,7 +145,7 @@ class LayerStack:
         return found or self._tree.names(self._directory(path))
 
     def kinds(self, path: VPath) -> list[tuple[str, int]]:
-        """Return (name, mode) of all in the directory at *path*, links not followed."""
+        """Return (name, type bits) of all in the directory at *path*, links as such."""
         found = self._tree.kinds(path)
         return found or self._tree.kinds(self._directory(path))
 

@@ -27,10 +27,10 @@ class Reader(Protocol):
     """What searching needs to ask; each answer is one consistent look."""
 
     def kinds(self, path: VPath) -> list[tuple[str, int]]:
-        """Return (name, mode) of all in a directory, sorted; links not followed."""
+        """Return (name, type bits) of all in a directory, sorted; links as such."""
 
-    def mode_of(self, path: VPath, *, follow: bool = True) -> int | None:
-        """Return the mode of what *path* leads to, or None."""
+    def type_of(self, path: VPath, *, follow: bool = True) -> int:
+        """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
 
     def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
         """Yield (parent key, name) of all below a directory, links not followed."""
@@ -80,8 +80,8 @@ def sort_out(
     directories: list[str] = []
     others: list[str] = []
     for name, mode in found:
-        kind = reader.mode_of(join(at, name)) if S_ISLNK(mode) else mode
-        (directories if S_ISDIR(kind or 0) else others).append(name)
+        kind = reader.type_of(join(at, name)) if S_ISLNK(mode) else mode
+        (directories if S_ISDIR(kind) else others).append(name)
     return directories, others
 
 
@@ -91,7 +91,7 @@ def glob(reader: Reader, pattern: Pattern) -> Iterator[VPath]:
     if pattern.segments.count(_patterns.RECURSIVE) > 1:
         found = iter(dict.fromkeys(found))  # two ways may lead to one path
     for path in found:
-        if not pattern.directories_only or S_ISDIR(reader.mode_of(path) or 0):
+        if not pattern.directories_only or S_ISDIR(reader.type_of(path)):
             yield path
 
 
@@ -107,14 +107,14 @@ def _expand(reader: Reader, at: VPath, segments: tuple[str, ...]) -> Iterator[VP
         yield from _expand_wild(reader, at, head, rest)
     else:
         path = join(at, head)
-        if rest or reader.mode_of(path, follow=False) is not None:
+        if rest or reader.type_of(path, follow=False):
             yield from _expand(reader, path, rest)
 
 
 def _expand_wild(
     reader: Reader, at: VPath, head: str, rest: tuple[str, ...]
 ) -> Iterator[VPath]:
-    if not S_ISDIR(reader.mode_of(at) or 0):
+    if not S_ISDIR(reader.type_of(at)):
         return
     matches = _patterns.matcher(head)
     for name, mode in reader.kinds(at):
@@ -125,7 +125,7 @@ def _expand_wild(
 def _expand_recursive(
     reader: Reader, at: VPath, rest: tuple[str, ...]
 ) -> Iterator[VPath]:
-    if not S_ISDIR(reader.mode_of(at) or 0):
+    if not S_ISDIR(reader.type_of(at)):
         return
     if not rest:
         yield at

@@ -48,8 +48,11 @@ CREATE INDEX orphans ON inodes (id) WHERE nlink = 0  -- found without a scan""",
 CREATE TABLE entries (           -- a name in a directory
   parent TEXT NOT NULL,          -- path of the directory with a slash at its end
   name   TEXT NOT NULL,
-  inode  INTEGER REFERENCES inodes (id),  -- NULL: a whiteout
+  kind   INTEGER NOT NULL        -- type bits of the inode's mode; 14: a whiteout
+         CHECK (kind IN (4, 8, 10, 14)),
+  inode  INTEGER REFERENCES inodes (id),
   PRIMARY KEY (parent, name),
+  CHECK ((kind = 14) = (inode IS NULL)),
   CHECK (parent = '' AND name = '/' AND inode = 1  -- the root's own entry
          OR substr(parent, 1, 1) = '/' AND substr(parent, -1) = '/'
             AND name NOT IN ('', '.', '..') AND instr(name, '/') = 0)
@@ -71,8 +74,8 @@ CREATE TABLE xattrs (            -- extended attributes
     """\
 CREATE VIEW files AS             -- for people with a sqlite3 shell; never read here
 SELECT e.parent || e.name AS path,
-       CASE i.mode >> 12 WHEN 4 THEN 'directory' WHEN 10 THEN 'symlink'
-                         WHEN 8 THEN 'file' ELSE 'whiteout' END AS type,
+       CASE e.kind WHEN 4 THEN 'directory' WHEN 8 THEN 'file'
+                   WHEN 10 THEN 'symlink' ELSE 'whiteout' END AS type,
        i.size AS size,
        datetime(i.mtime_ns / 1000000000, 'unixepoch') AS mtime,
        printf('%o', i.mode & 4095) AS mode,
@@ -121,10 +124,12 @@ ROLLBACK_TO: Final = "ROLLBACK TO batch"
 
 # --- entries and inodes ---------------------------------------------------------------
 
-_INODE: Final = (
-    "i.id, i.mode, i.nlink, i.uid, i.gid, i.owner, i.group_name, i.size, i.atime_ns, "
-    "i.mtime_ns, i.ctime_ns, i.birthtime_ns, i.generation, i.opaque, i.target"
+# The columns of records.StatResult, in its order, and those of records.Inode.
+_STAT: Final = (
+    "i.mode, i.id, i.nlink, i.uid, i.gid, i.size, i.atime_ns, i.mtime_ns, i.ctime_ns, "
+    "i.birthtime_ns, i.owner, i.group_name, i.generation"
 )
+_INODE: Final = f"{_STAT}, i.opaque, i.target"
 _AT: Final = (
     "FROM entries e JOIN inodes i ON i.id = e.inode WHERE e.parent = ? AND e.name = ?"
 )
@@ -133,19 +138,14 @@ _AT: Final = (
 _BELOW: Final = "parent >= ? AND parent < ?"
 
 FIND: Final = f"SELECT {_INODE} {_AT}"
-FIND_KIND: Final = f"SELECT i.mode {_AT}"
-FIND_STAT: Final = (
-    "SELECT i.mode, i.id, ?, i.nlink, i.uid, i.gid, i.size, i.atime_ns, i.mtime_ns, "
-    f"i.ctime_ns, i.birthtime_ns, i.owner, i.group_name, i.generation, ? {_AT}"
-)
+# The entry alone knows these two: no second probe.
+FIND_ENTRY: Final = "SELECT kind, inode FROM entries WHERE parent = ? AND name = ?"
+FIND_STAT: Final = f"SELECT {_STAT} {_AT}"
 FIND_CONTENT: Final = f"SELECT i.content {_AT}"
 READ_INODE: Final = f"SELECT {_INODE} FROM inodes i WHERE i.id = ?"
 
-LIST_NAMES: Final = "SELECT name FROM entries WHERE parent = ? AND inode IS NOT NULL"
-LIST_KINDS: Final = (
-    "SELECT e.name, i.mode FROM entries e JOIN inodes i ON i.id = e.inode "
-    "WHERE e.parent = ?"
-)
+LIST_NAMES: Final = "SELECT name FROM entries WHERE parent = ? AND kind <> 14"
+LIST_KINDS: Final = "SELECT name, kind FROM entries WHERE parent = ? AND kind <> 14"
 LIST_INODES: Final = (
     f"SELECT e.name, {_INODE} FROM entries e JOIN inodes i ON i.id = e.inode "
     "WHERE e.parent = ?"
@@ -154,11 +154,7 @@ LIST_INODES: Final = (
 # Python from seeing what cannot match.
 LIST_BELOW: Final = (
     "SELECT parent, name FROM entries WHERE (parent, name) > (?, ?) AND parent < ? "
-    "AND inode IS NOT NULL AND name GLOB ? LIMIT ?"
-)
-LIST_LINKS_BELOW: Final = (
-    "SELECT e.parent, e.name FROM entries e JOIN inodes i ON i.id = e.inode "
-    f"WHERE e.{_BELOW.replace('AND ', 'AND e.')} AND i.mode >> 12 = 10"
+    "AND kind <> 14 AND name GLOB ? LIMIT ?"
 )
 
 ADD_ROOT_INODE: Final = (
@@ -173,11 +169,10 @@ ADD_INODE: Final = (
 )
 # A new name may fall on a whiteout, which it then clears.
 ADD_ENTRY: Final = (
-    "INSERT INTO entries (parent, name, inode) VALUES (?, ?, ?) "
-    "ON CONFLICT (parent, name) DO UPDATE SET inode = excluded.inode "
-    "WHERE entries.inode IS NULL"
+    "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (parent, name) DO UPDATE SET kind = excluded.kind, "
+    "inode = excluded.inode WHERE entries.kind = 14"
 )
-REPOINT_ENTRY: Final = "UPDATE entries SET inode = ? WHERE parent = ? AND name = ?"
 REMOVE_ENTRY: Final = "DELETE FROM entries WHERE parent = ? AND name = ?"
 REMOVE_ENTRIES_IN: Final = "DELETE FROM entries WHERE parent = ?"
 MOVE_ENTRY: Final = (
@@ -339,6 +334,13 @@ RULES: Final = (
         "AND NOT EXISTS (SELECT 1 FROM inodes i WHERE i.id = e.inode)",
     ),
     Rule(
+        5,
+        "its kind is not that of its inode",
+        f"SELECT {_SUBJECT} FROM entries e LEFT JOIN inodes i ON i.id = e.inode "
+        "WHERE e.kind <> coalesce(i.mode >> 12, 14) "
+        "AND (i.id IS NOT NULL OR e.inode IS NULL)",
+    ),
+    Rule(
         6,
         "there are names in it, and it is no directory",
         # "/a/b/" is held by the entry ("/a/", "b"): trimming all characters but the
@@ -346,9 +348,8 @@ RULES: Final = (
         "SELECT d.key FROM (SELECT parent AS key, rtrim(parent, '/') AS path, "
         "rtrim(rtrim(parent, '/'), replace(parent, '/', '')) AS above "
         "FROM entries WHERE parent NOT IN ('', '/') GROUP BY parent) d "
-        "WHERE NOT EXISTS (SELECT 1 FROM entries p JOIN inodes i ON i.id = p.inode "
-        "WHERE p.parent = d.above AND p.name = substr(d.path, length(d.above) + 1) "
-        "AND i.mode >> 12 = 4)",
+        "WHERE NOT EXISTS (SELECT 1 FROM entries p WHERE p.parent = d.above "
+        "AND p.name = substr(d.path, length(d.above) + 1) AND p.kind = 4)",
     ),
     Rule(
         7,

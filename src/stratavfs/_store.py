@@ -208,7 +208,7 @@ class Store:
             self._run(text)
         now = options.clock()
         self._run(_sql.ADD_ROOT_INODE, (now, now, now, now))
-        self._run(_sql.ADD_ENTRY, ("", "/", 1))
+        self._run(_sql.ADD_ENTRY, ("", "/", 4, 1))  # 4: a directory
         inline_limit = min(options.chunk_size, INLINE_LIMIT)
         self._run(_sql.SET_SETTING, ("chunk_size", options.chunk_size))
         self._run(_sql.SET_SETTING, ("inline_limit", inline_limit))
@@ -361,6 +361,7 @@ class Store:
 
     def begin_read(self) -> bool:
         """Begin a read transaction unless one is open; tell whether it was begun."""
+        self.require_open()
         if self._cx.in_transaction or self.location == MEMORY:
             return False
         self._run(_sql.BEGIN_READ)

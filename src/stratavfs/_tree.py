@@ -24,6 +24,9 @@ DIRECTORY_MODE: Final = S_IFDIR | 0o755
 FILE_MODE: Final = S_IFREG | 0o644
 LINK_MODE: Final = S_IFLNK | 0o777
 
+WHITEOUT: Final = 14
+"""The kind of an entry that hides a name: DT_WHT of BSD and overlayfs."""
+
 _PAGE: Final = 4096  # entries fetched at a time from a subtree of any size
 
 
@@ -56,20 +59,20 @@ class Tree:
         row = self._store.row(_sql.FIND, split(path))
         return None if row is None else Inode._make(row)
 
-    def find_mode(self, path: VPath) -> int | None:
-        """Return the mode of the inode at *path*, or None."""
-        row = self._store.row(_sql.FIND_KIND, split(path))
-        return None if row is None else int(row[0])
+    def find_entry(self, path: VPath) -> tuple[int, InodeId] | None:
+        """Return the type bits of the mode and the number of what is at *path*."""
+        row = self._store.row(_sql.FIND_ENTRY, split(path))
+        return None if row is None or row[0] == WHITEOUT else (row[0] << 12, row[1])
 
     def find_content(self, path: VPath) -> bytes | None:
         """Return the inline content at *path*; None if there is none to be had."""
         row = self._store.row(_sql.FIND_CONTENT, split(path))
         return None if row is None else row[0]
 
-    def find_stat(self, path: VPath, device: int, layer: str) -> StatResult | None:
-        """Return what is known of *path*, or None."""
-        row = self._store.row(_sql.FIND_STAT, (device, layer, *split(path)))
-        return None if row is None else StatResult._make(row)
+    def find_stat(self, path: VPath, *layer: object) -> StatResult | None:
+        """Return what is known of *path* in *layer* (its number and name), or None."""
+        row = self._store.row(_sql.FIND_STAT, split(path))
+        return None if row is None else StatResult._make(row + layer)
 
     def read(self, inode: InodeId) -> Inode | None:
         """Return the inode numbered *inode*, or None."""
@@ -82,8 +85,9 @@ class Tree:
         return [name for (name,) in rows]
 
     def kinds(self, directory: VPath) -> list[tuple[str, int]]:
-        """Return (name, mode) of all in *directory* in code point order."""
-        return self._store.rows(_sql.LIST_KINDS, (inside(directory),))
+        """Return (name, type bits of the mode) of all in *directory*, sorted."""
+        rows = self._store.rows(_sql.LIST_KINDS, (inside(directory),))
+        return [(name, kind << 12) for name, kind in rows]
 
     def children(self, directory: VPath) -> list[tuple[str, Inode]]:
         """Return (name, inode) of all in *directory* in code point order."""
@@ -122,17 +126,16 @@ class Tree:
         """Make an inode with the name *path*, which is absent; return its number."""
         args = (mode, size, at, at, at, at, target, content)
         inode = InodeId(self._store.write(_sql.ADD_INODE, args).lastrowid or 0)
-        self.link(path, inode)
+        self._link(path, mode, inode)
         return inode
 
-    def link(self, path: VPath, inode: InodeId) -> None:
-        """Give *inode* the name *path*, which is absent."""
-        self._store.write(_sql.ADD_ENTRY, (*split(path), inode))
+    def add_link(self, path: VPath, inode: Inode, at: int) -> None:
+        """Give *inode* one more name, which is absent."""
+        self._store.write(_sql.SET_LINKS, (1, at, inode.id))
+        self._link(path, inode.mode, inode.id)
 
-    def add_link(self, path: VPath, inode: InodeId, at: int) -> None:
-        """Give *inode* one more name."""
-        self._store.write(_sql.SET_LINKS, (1, at, inode))
-        self.link(path, inode)
+    def _link(self, path: VPath, mode: int, inode: InodeId) -> None:
+        self._store.write(_sql.ADD_ENTRY, (*split(path), mode >> 12, inode))
 
     def unlink(self, path: VPath, inode: Inode, at: int) -> None:
         """Take the name *path* from *inode*, and the inode away with its last name."""

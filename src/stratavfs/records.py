@@ -35,19 +35,20 @@ def _moment(ns: int) -> datetime:
 class Inode(NamedTuple):
     """One row of ``inodes``, without its content."""
 
-    id: InodeId
     mode: int
+    id: InodeId
     nlink: int
     uid: int
     gid: int
-    owner: str
-    group: str
     size: int
     atime_ns: int
     mtime_ns: int
     ctime_ns: int
     birthtime_ns: int
+    owner: str
+    group: str
     generation: int
+    # Up to here the fields of StatResult, in its order.
     opaque: int
     target: str | None
 
@@ -110,12 +111,11 @@ class Entry(NamedTuple):
 class StatResult(NamedTuple):
     """What is known about a file, in the words of ``os.stat_result``.
 
-    The first seven fields stand where ``os.stat_result`` has them, so the ``ST_``
-    constants of :mod:`stat` up to ``ST_SIZE`` index it; :func:`os.path.samestat` and
-    :func:`stat.filemode` work on it.
+    Its fields are read by name; their order is not that of ``os.stat_result``.
+    :func:`os.path.samestat` and :func:`stat.filemode` work on it.
 
-    >>> s = StatResult(0o100644, 7, 0, 1, 0, 0, 5, 0, 1_500_000_000, 0, 0, "", "", 1,
-    ...                "local")
+    >>> s = StatResult(0o100644, 7, 1, 0, 0, 5, 0, 1_500_000_000, 0, 0, "", "", 1,
+    ...                0, "local")
     >>> s.size, s.st_mtime, s.modified_at.isoformat()
     (5, 1.5, '1970-01-01T00:00:01.500000+00:00')
     """
@@ -124,8 +124,6 @@ class StatResult(NamedTuple):
     """File type and permission bits."""
     st_ino: int
     """Number of the inode, unique within one container."""
-    st_dev: int
-    """Number of the container within this process."""
     st_nlink: int
     """Number of names (hard links); 1 for a directory, as overlayfs says."""
     st_uid: int
@@ -142,6 +140,8 @@ class StatResult(NamedTuple):
     group: str
     generation: int
     """Raised by every change of content or metadata."""
+    st_dev: int
+    """Number of the container within this process."""
     source_layer: str
     """Name of the layer that answered."""
 

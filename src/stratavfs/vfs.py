@@ -450,31 +450,31 @@ class VirtualFileSystem:
         """Tell whether *path* leads to anything; False for a broken symbolic link."""
         path = normalize(path)
         with self._lock:
-            return self._layers.mode_of(path) is not None
+            return bool(self._layers.type_of(path))
 
     def lexists(self, path: StrPath) -> bool:
         """Tell whether there is anything at *path*, be it a broken symbolic link."""
         path = normalize(path)
         with self._lock:
-            return self._layers.mode_of(path, follow=False) is not None
+            return bool(self._layers.type_of(path, follow=False))
 
     def isfile(self, path: StrPath) -> bool:
         """Tell whether *path* leads to a file."""
         path = normalize(path)
         with self._lock:
-            return S_ISREG(self._layers.mode_of(path) or 0)
+            return S_ISREG(self._layers.type_of(path))
 
     def isdir(self, path: StrPath) -> bool:
         """Tell whether *path* leads to a directory."""
         path = normalize(path)
         with self._lock:
-            return S_ISDIR(self._layers.mode_of(path) or 0)
+            return S_ISDIR(self._layers.type_of(path))
 
     def islink(self, path: StrPath) -> bool:
         """Tell whether *path* is a symbolic link."""
         path = normalize(path)
         with self._lock:
-            return S_ISLNK(self._layers.mode_of(path, follow=False) or 0)
+            return S_ISLNK(self._layers.type_of(path, follow=False))
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> StatResult:
         """Return what is known of what *path* leads to.
@@ -908,7 +908,7 @@ class VirtualFileSystem:
     def _inode_to_open(self, path: VPath, how: _modes.OpenMode) -> InodeId:
         """Return the file to open; a transaction is begun only where one is needed."""
         if not how.writing:
-            return self._layers.locate(path).require_file().id
+            return self._layers.file(path)
         gate = self._writing(path)
         if not how.truncating and not how.creating:
             entry = self._layers.locate(path)
