@@ -7,6 +7,7 @@ the stack of read-only underlays finds its place behind the same questions.
 from __future__ import annotations
 
 import itertools
+import math
 from errno import ELOOP, ENOENT, ENOTDIR
 from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final
@@ -126,6 +127,22 @@ class LayerStack:
     def stat_of(self, inode: Inode) -> StatResult:
         """Return *inode* as ``stat()`` shows it."""
         return StatResult._make(inode[:13] + self._layer)
+
+    # --- the layers themselves -------------------------------------------------------
+
+    def which_layer(self, path: VPath) -> str | None:
+        """Return the name of the layer that answers for *path*, None if none has it."""
+        return LOCAL if self.type_of(path, follow=False) else None
+
+    def list_layers(self) -> list[dict[str, object]]:
+        """Return what is known of each layer, the local one first."""
+        local = {
+            "name": LOCAL,
+            "priority": math.inf,
+            "db_path": self._store.location,
+            "writable": not self._store.read_only,
+        }
+        return [local]
 
     # --- content ---------------------------------------------------------------------
 

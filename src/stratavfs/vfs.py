@@ -873,6 +873,53 @@ class VirtualFileSystem:
         steps = _search.glob(self._layers, _patterns.parse(pattern))
         return _search.locked(self._lock, steps)
 
+    # --- layers ----------------------------------------------------------------------
+
+    def add_underlay(
+        self, layer: object, priority: int = 0, name: str | None = None
+    ) -> str:
+        """Not in this version: put the read-only *layer* below this file system.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(_ONE_LAYER)
+
+    def remove_underlay(self, name: str) -> bool:
+        """Not in this version: take the underlay *name* away.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(_ONE_LAYER)
+
+    def list_layers(self) -> list[dict[str, object]]:
+        """Return what is known of each layer, the local one first.
+
+        >>> VirtualFileSystem().list_layers()
+        [{'name': 'local', 'priority': inf, 'db_path': ':memory:', 'writable': True}]
+        """
+        self._store.require_open()
+        return self._layers.list_layers()
+
+    def which_layer(self, path: StrPath) -> str | None:
+        """Return the name of the layer that answers for *path*, None if none has it."""
+        path = normalize(path)
+        with self._lock:
+            return self._layers.which_layer(path)
+
+    def which_layer_detailed(self, path: StrPath) -> dict[str, object]:
+        """Return which layers have *path* and which one answers for it.
+
+        >>> VirtualFileSystem().which_layer_detailed("/")["resolved_from"]
+        'local'
+        """
+        path = normalize(path)
+        with self._lock:
+            winner = self._layers.which_layer(path)
+        layers = [{"name": "local", "has_file": winner is not None}]
+        return {"path": path, "resolved_from": winner, "layers": layers}
+
     # --- batches ---------------------------------------------------------------------
 
     def atomic_batch(self) -> AbstractContextManager[None]:
@@ -921,6 +968,8 @@ class VirtualFileSystem:
         with self._lock:
             return self._layers.stat(path)
 
+
+_ONE_LAYER = "stratavfs 0.1 has one layer; underlays come with the next version"
 
 # os.XATTR_CREATE and os.XATTR_REPLACE, which only Linux has names for.
 _MUST_EXIST = {0: None, 1: False, 2: True}
