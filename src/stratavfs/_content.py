@@ -23,6 +23,9 @@ SIZE_LIMIT: Final = 1 << 62
 """Bytes in the largest file: SQLite's integers count it, with room for every sum."""
 
 
+_COPY_STEP: Final = 1 << 22  # bytes copied by one statement
+
+
 class Content:
     """Reads and writes the bytes of inodes in one container."""
 
@@ -198,15 +201,21 @@ class Content:
         return True
 
     def copy(self, source: InodeId, target: InodeId, at: int) -> None:
-        """Make the content of *source* that of *target*, holes included.
-
-        SQLite copies from row to row, so memory stays at its page cache.
-        """
+        """Make the content of *source* that of *target*, holes included."""
         size, content = self._store.row(_sql.READ_EXTENT, (source,))
         self._store.write(_sql.REMOVE_CHUNKS, (target,))
         self._store.write(_sql.SET_CONTENT, (size, content, at, at, target))
         if content is None:
-            self._store.write(_sql.COPY_CHUNKS, (target, source))
+            self._copy_chunks(source, target)
+
+    def _copy_chunks(self, source: InodeId, target: InodeId) -> None:
+        """Copy from row to row within SQLite, in steps of bounded memory."""
+        step = max(1, _COPY_STEP // self._chunk_size)
+        last, copied = -1, step
+        while copied == step:
+            args = (target, source, last, step)
+            copied = self._store.write(_sql.COPY_CHUNKS, args).rowcount
+            (last,) = self._store.row(_sql.LAST_CHUNK, (target,))
 
     def _spill(self, inode: InodeId, content: bytes, at: int) -> None:
         """Move inline content into the first chunk, which holds all of it."""

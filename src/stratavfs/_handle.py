@@ -55,13 +55,22 @@ class OpenHandles:
             if not handle.closed and handle.writable():
                 handle.flush()
 
-    def close(self) -> None:
-        """Close every handle, and say which were left open."""
-        for handle in self._living():
-            if not handle.closed:
-                message = f"closed with the file system: {handle!r}"
-                warnings.warn(message, ResourceWarning, stacklevel=4, source=handle)
+    def close(self) -> list[IO[Any]]:
+        """Close every handle, and return those that were still open.
+
+        Raises:
+            OSError: what the first that could not flush raised; all are closed.
+        """
+        still_open = [handle for handle in self._living() if not handle.closed]
+        failures: list[OSError] = []
+        for handle in still_open:
+            try:
                 handle.close()
+            except OSError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return still_open
 
     def _living(self) -> list[IO[Any]]:
         found = [reference() for reference in [*self._open.values()]]

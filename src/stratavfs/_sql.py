@@ -265,10 +265,12 @@ CUT_CHUNK: Final = (
     "WHERE inode = ? AND idx = ? AND length(data) > ?"
 )
 REMOVE_CHUNKS_FROM: Final = "DELETE FROM chunks WHERE inode = ? AND idx >= ?"
+# A few at a time: SQLite holds all that one statement reads from the table it writes.
 COPY_CHUNKS: Final = (
-    "INSERT INTO chunks (inode, idx, data) "
-    "SELECT ?, idx, data FROM chunks WHERE inode = ? ORDER BY idx"
+    "INSERT INTO chunks (inode, idx, data) SELECT ?, idx, data FROM chunks "
+    "WHERE inode = ? AND idx > ? ORDER BY idx LIMIT ?"
 )
+LAST_CHUNK: Final = "SELECT max(idx) FROM chunks WHERE inode = ?"
 LIST_CHUNKS_FROM: Final = (
     "SELECT idx, length(data) FROM chunks WHERE inode = ? AND idx >= ? ORDER BY idx"
 )

@@ -224,10 +224,13 @@ class Store:
         return chunk_size, inline_limit
 
     def close(self) -> None:
-        """Close the connection; a transaction still open is rolled back by SQLite."""
+        """Close the connection; a batch still open is rolled back."""
         with self.lock:
             self._closed = True
             self._cx.close()
+        if self._depth:
+            message = f"{self.location}: closed in a batch, which was rolled back"
+            warnings.warn(message, ResourceWarning, stacklevel=3)
 
     def sync(self) -> None:
         """Carry everything committed so far through the operating system to the disk.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import time
+import warnings
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Self, final, overload
 
@@ -151,10 +152,19 @@ class VirtualFileSystem:
 
         Warns:
             ResourceWarning: for each handle that was still open.
+
+        Raises:
+            OSError: a handle could not be flushed; everything is closed all the same.
         """
-        if not self._store.closed:
-            self._handles.close()
+        if self._store.closed:
+            return
+        try:
+            left_open = self._handles.close()
+        finally:
             self._store.close()
+        for handle in left_open:  # last, so that a warning made an error stops nothing
+            message = f"closed with its file system: {handle!r}"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=handle)
 
     def __enter__(self) -> Self:
         return self
