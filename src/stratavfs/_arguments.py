@@ -145,13 +145,15 @@ def checked_times(
     if times is not None and ns is not None:
         message = "utime takes times or ns, not both"
         raise errors.InvalidArgument(message)
+    given = times if ns is None else ns
+    if given is None:
+        return None
+    if len(given) != 2:  # noqa: PLR2004
+        message = f"utime takes a tuple of two times, not {given!r}"
+        raise errors.InvalidType(message)
     if ns is not None:
-        atime, mtime = ns
-        return operator.index(atime), operator.index(mtime)
-    if times is not None:
-        first, second = times
-        return nanoseconds(first), nanoseconds(second)
-    return None
+        return operator.index(ns[0]), operator.index(ns[1])
+    return nanoseconds(given[0]), nanoseconds(given[1])
 
 
 def nanoseconds(seconds: float) -> int:
@@ -160,5 +162,7 @@ def nanoseconds(seconds: float) -> int:
     >>> nanoseconds(1), nanoseconds(-0.5)
     (1000000000, -500000000)
     """
-    whole = math.floor(seconds)
-    return whole * 1_000_000_000 + int((seconds - whole) * 1_000_000_000)
+    if isinstance(seconds, int):
+        return seconds * 1_000_000_000
+    part, whole = math.modf(seconds)
+    return int(whole) * 1_000_000_000 + math.floor(part * 1_000_000_000)

@@ -6,6 +6,7 @@ leads to is asked of the view. ``at`` is the moment of the change in nanoseconds
 
 from __future__ import annotations
 
+from errno import EINVAL
 from stat import S_IFMT, S_IMODE
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from stratavfs._paths import (
     PATH_LIMIT,
     ROOT,
     ancestors,
+    check_length,
     is_within,
     join,
     name_of,
@@ -72,12 +74,12 @@ class Edits:
 
     def touch(self, path: VPath, mode: int, at: int, *, exist_ok: bool) -> None:
         """Make an empty file, or set the times of what is there to now."""
-        entry = self._layers.locate(path)
+        entry = self._layers.locate(path, follow=exist_ok)
+        if not exist_ok:
+            entry.require_absent()
         if entry.inode is None:
             mode = S_IFMT(FILE_MODE) | S_IMODE(mode)
             self._make(entry, mode, at, content=b"")
-        elif not exist_ok:
-            raise errors.already_exists(path)
         else:
             self._tree.set_times(entry.inode.id, at, at, at)
 
@@ -106,6 +108,7 @@ class Edits:
         """Give the file at *src* one more name."""
         inode = self._layers.locate(src, follow=follow).require()
         entry = self._layers.locate(dst, follow=False)
+        self._require_room(entry)
         entry.require_absent()
         if inode.is_directory:
             raise errors.not_permitted(src)
@@ -155,17 +158,13 @@ class Edits:
 
     def rename(self, src: VPath, dst: VPath, at: int) -> None:
         """Move *src* to *dst*, which must be absent (``RENAME_NOREPLACE``)."""
-        source = self._movable(src)
-        target = self._layers.locate(dst, follow=False)
+        source, target = self._ends(src, dst)
         target.require_absent()
         self._move(source, target, at)
 
     def replace(self, src: VPath, dst: VPath, at: int) -> None:
         """Move *src* to *dst* by the rules of ``rename(2)``."""
-        source = self._movable(src)
-        target = self._layers.locate(dst, follow=False)
-        if target.path == ROOT:
-            raise errors.root_busy(dst)
+        source, target = self._ends(src, dst)
         if target.inode is None:
             self._move(source, target, at)
         elif target.inode.id != source.require().id:  # else two names of one file
@@ -175,24 +174,30 @@ class Edits:
 
     def move(self, src: VPath, dst: VPath, at: int) -> VPath:
         """Move *src* to *dst*, or into the directory *dst*, as ``shutil.move`` does."""
-        target = self._layers.locate(dst)
-        source = self._layers.locate(src, follow=False)
-        if target.is_directory and target.inode != source.inode:
+        source, target = self._layers.locate(src), self._layers.locate(dst)
+        if target.is_directory and target.path != source.path:
             dst = join(dst, name_of(src))
             if self._layers.locate(dst, follow=False).inode is not None:
                 raise errors.destination_exists(src, dst)
-            target = self._layers.locate(dst, follow=False)
-        if source.is_directory and is_within(target.path, source.path):
-            raise errors.moved_into_itself(src, dst)
-        self.replace(src, dst, at)
+        try:
+            self.replace(src, dst, at)
+        except OSError as error:
+            if error.errno == EINVAL:
+                raise errors.moved_into_itself(src, dst) from error
+            raise
         return dst
 
-    def _movable(self, src: VPath) -> Entry:
-        if src == ROOT:
-            raise errors.root_busy(src)
+    def _ends(self, src: VPath, dst: VPath) -> tuple[Entry, Entry]:
+        """Return both ends of a move, refused in the order of ``rename(2)``."""
         source = self._layers.locate(src, follow=False)
+        target = self._layers.locate(dst, follow=False)
+        self._require_room(source, parents=False)
+        self._require_room(target)
+        for end in (source, target):
+            if end.path == ROOT:
+                raise errors.root_busy(end.asked)
         source.require()
-        return source
+        return source, target
 
     def _refuse_into_itself(self, source: Entry, target: Entry) -> None:
         if source.is_directory and is_within(target.path, source.path):
@@ -236,17 +241,15 @@ class Edits:
         self, src: VPath, dst: VPath, at: int, *, metadata: bool, follow: bool
     ) -> VPath:
         """Copy the file *src* to *dst*, or into the directory *dst*."""
-        source = self._layers.locate(src, follow=follow)
-        inode = source.require_file()
         if self._layers.locate(dst).is_directory:
             dst = join(dst, name_of(src))
-        if inode.is_link:
-            self._copy_link(inode, dst, at)
+        source, target = self._layers.locate(src), self._layers.locate(dst)
+        self._refuse_same_file(source, target)
+        link = self._layers.locate(src, follow=False).inode
+        if link is not None and link.is_link and not follow:
+            self._copy_link(link, dst, at, metadata=metadata)
         else:
-            target = self._layers.locate(dst)
-            if target.inode is not None and target.inode.id == inode.id:
-                raise errors.same_file(src, dst)
-            self._copy_file(inode, target, at, metadata=metadata)
+            self._copy_file(source, target, at, metadata=metadata)
         return dst
 
     def copy_tree(
@@ -260,7 +263,9 @@ class Edits:
         ignore: Ignore,
     ) -> None:
         """Copy the directory *src* with everything below it to *dst*."""
-        if is_within(self._layers.locate(dst).path, self._layers.locate(src).path):
+        source = self._layers.locate(src)
+        source.require_directory()
+        if is_within(self._layers.locate(dst).path, source.path):
             raise errors.into_itself(src)
         copied: list[tuple[Inode, InodeId]] = []
         todo = [(src, dst)]
@@ -270,26 +275,23 @@ class Edits:
             for name, child in self._chosen(src, ignore):
                 below, beside = join(src, name), join(dst, name)
                 if child.is_link and symlinks:
-                    self._copy_link(child, beside, at)
-                elif self._layers.locate(below).is_directory:
+                    self._copy_link(child, beside, at, metadata=True)
+                    continue
+                found = self._layers.locate(below)
+                if found.is_directory:
                     todo.append((below, beside))
                 else:
-                    found = self._layers.locate(below).require_file()
                     target = self._layers.locate(beside)
                     self._copy_file(found, target, at, metadata=True)
-        for source, made in copied:  # last, because copying into one sets its times
-            self._copy_metadata(source, made, at)
+        for inode, made in copied:  # last, because copying into one sets its times
+            self._copy_metadata(inode, made, at)
 
     def _copy_directory(
         self, src: VPath, dst: VPath, at: int, *, exist_ok: bool
     ) -> tuple[Inode, InodeId]:
         source = self._layers.locate(src).require_directory()
-        target = self._layers.locate(dst)
-        if target.inode is None:
-            return source, self._make(target, source.mode, at)
-        if not exist_ok:
-            raise errors.already_exists(dst)
-        return source, target.require_directory().id
+        self.make_directory(dst, source.mode, at, parents=True, exist_ok=exist_ok)
+        return source, self._layers.locate(dst).require().id
 
     def _chosen(self, src: VPath, ignore: Ignore) -> list[tuple[str, Inode]]:
         children = self._layers.children(src)
@@ -298,23 +300,31 @@ class Edits:
         left_out = set(ignore(src, [name for name, _ in children]))
         return [(name, inode) for name, inode in children if name not in left_out]
 
+    def _refuse_same_file(self, source: Entry, target: Entry) -> None:
+        first, second = source.inode, target.inode
+        if first is not None and second is not None and first.id == second.id:
+            raise errors.same_file(source.asked, target.asked)
+
     def _copy_file(
-        self, source: Inode, target: Entry, at: int, *, metadata: bool
+        self, source: Entry, target: Entry, at: int, *, metadata: bool
     ) -> None:
+        self._refuse_same_file(source, target)
+        original = source.require_file()
         if target.inode is None:
             inode = self._make(target, FILE_MODE, at, content=b"")
         else:
             inode = target.require_file().id
-        self._content.copy(source.id, inode, at)
+        self._content.copy(original.id, inode, at)
         if metadata:
-            self._copy_metadata(source, inode, at)
+            self._copy_metadata(original, inode, at)
         else:
-            self._tree.set_mode(inode, source.mode, at)
+            self._tree.set_mode(inode, original.mode, at)
 
-    def _copy_link(self, source: Inode, dst: VPath, at: int) -> None:
+    def _copy_link(self, source: Inode, dst: VPath, at: int, *, metadata: bool) -> None:
         self.symlink(source.target or "", dst, at)
-        inode = self._layers.locate(dst, follow=False).require()
-        self._copy_metadata(source, inode.id, at)
+        if metadata:
+            inode = self._layers.locate(dst, follow=False).require()
+            self._copy_metadata(source, inode.id, at)
 
     def _copy_metadata(self, source: Inode, target: InodeId, at: int) -> None:
         """Copy what ``shutil.copystat`` copies: bits, times, extended attributes."""
@@ -389,22 +399,26 @@ class Edits:
             entry.path, mode, at, size=size, target=target, content=content
         )
 
-    def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
-        """Make sure that the directory of *entry* is there, and note the change in it.
+    def _require_room(self, entry: Entry, *, parents: bool | None = None) -> None:
+        """Refuse what is absent together with its directory, unless that is made.
 
         *parents* says whether missing ones are made; None is the instance's choice.
         """
         if parents is None:
             parents = self._create_parents
-        top = entry.missing
-        if entry.inode is None and (top is None or (top != entry.path and not parents)):
+        if entry.inode is not None or entry.missing == entry.path:
+            return
+        if entry.missing is None or not parents:
             raise errors.from_errno(entry.error, entry.asked)
-        if top is not None:
-            self._tree.stamp_directory(parent_of(top), at)
-            for directory in ancestors(entry.path, top):
-                self._tree.add(directory, DIRECTORY_MODE, at)
-        else:
-            self._tree.stamp_directory(parent_of(entry.path), at)
+
+    def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
+        """Make sure that the directory of *entry* is there; note the change in it."""
+        check_length(entry.path)
+        self._require_room(entry, parents=parents)
+        top = entry.missing or entry.path
+        self._tree.stamp_directory(parent_of(top), at)
+        for directory in ancestors(entry.path, top):
+            self._tree.add(directory, DIRECTORY_MODE, at)
 
 
 def changed_owner(value: int | str, number: int, name: str) -> tuple[int, str]:

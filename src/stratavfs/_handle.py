@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import operator
 import os
 import warnings
 import weakref
@@ -131,6 +132,10 @@ class ChunkFile(_RawFile):
         self._require_open()
         return True
 
+    def fileno(self) -> int:
+        self._require_open()
+        raise io.UnsupportedOperation("fileno")  # noqa: EM101 - as io says it
+
     # --- reading ---------------------------------------------------------------------
 
     def readinto(self, buffer: Any) -> int:
@@ -142,6 +147,11 @@ class ChunkFile(_RawFile):
             count = self._known(self._content.read_into(self._living(), self._at, view))
         self._at += count
         return count
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None:  # as FileIO takes it, and RawIOBase does not
+            return self.readall()
+        return super().read(size)
 
     def readall(self) -> bytes:
         self._require("reading", self._how.reading)
@@ -177,8 +187,7 @@ class ChunkFile(_RawFile):
 
     def truncate(self, size: int | None = None) -> int:
         self._require("writing", self._how.writing)
-        if size is None:
-            size = self._at
+        size = self._at if size is None else as_offset(size)
         check_size(size, self.name)
         with self._store.transaction:
             if not self._content.resize(self._living(), size, self._clock()):
@@ -193,6 +202,7 @@ class ChunkFile(_RawFile):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._require_open()
+        offset = as_offset(offset)
         with self._store.lock:
             at = self._target(offset, whence)
         check_size(at, self.name)
@@ -206,12 +216,14 @@ class ChunkFile(_RawFile):
             return self._at + offset
         if whence == os.SEEK_END:
             return self._size() + offset
-        if whence == _SEEK_DATA:
-            found = self._content.next_data(self._living(), offset)
-        elif whence == _SEEK_HOLE:
-            found = self._content.next_hole(self._living(), offset)
-        else:
+        if whence not in (_SEEK_DATA, _SEEK_HOLE):
             raise errors.bad_offset(self.name)
+        found = None
+        if offset >= 0:
+            seek = self._content.next_data
+            if whence == _SEEK_HOLE:
+                seek = self._content.next_hole
+            found = seek(self._living(), offset)
         if found is None:
             raise errors.from_errno(errno.ENXIO, self.name)
         return found
@@ -267,6 +279,19 @@ class ChunkFile(_RawFile):
         return found
 
 
+def as_offset(value: int) -> int:
+    """Return *value* as the C library takes an offset: a signed 64-bit integer.
+
+    >>> as_offset(-1)
+    -1
+    """
+    number = operator.index(value)
+    if not -(1 << 63) <= number < 1 << 63:
+        message = "Python int too large to convert to a file offset"
+        raise OverflowError(message)
+    return number
+
+
 def wrap(
     raw: ChunkFile,
     mode: str,
@@ -280,12 +305,6 @@ def wrap(
     """Put the standard buffer, and for text the standard decoder, on *raw*."""
     if buffering == 0:
         return raw
-    if buffering == 1 and how.binary:
-        message = (
-            "line buffering (buffering=1) isn't supported in binary mode, "
-            "the default buffer size will be used"
-        )
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
     size = buffering if buffering > 1 else default_size
     try:
         buffered: IO[Any] = buffer_for(how)(raw, size)

@@ -12,7 +12,7 @@ from errno import ELOOP, ENOENT, ENOTDIR
 from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final
 
-from stratavfs._paths import ROOT, check_length, join, normalize, parent_of
+from stratavfs._paths import ROOT, inside, join, parent_of
 from stratavfs.records import Entry, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class LayerStack:
         todo = asked.split("/")[:0:-1]
         at = ROOT
         links = 0
+        asked_for = len(todo)  # names left in *todo* that come from no link
         while todo:
             name = todo.pop()
             if name in ("", "."):
@@ -80,11 +81,13 @@ class LayerStack:
             step = join(at, name)
             inode = self._tree.find(step)
             if inode is None:
-                return self._missing(asked, step, todo)
+                dangling = len(todo) >= asked_for
+                return self._missing(asked, step, todo, dangling=dangling)
             if inode.target is not None and (todo or follow):
                 links += 1
                 if links > LINK_LIMIT:
                     return Entry(asked, asked, None, ELOOP)
+                asked_for = min(asked_for, len(todo))
                 at = ROOT if inode.target.startswith("/") else at
                 todo.extend(reversed(inode.target.split("/")))
                 continue
@@ -93,13 +96,19 @@ class LayerStack:
             at = step
         return Entry(at, asked, self._tree.find(at))
 
-    def _missing(self, asked: VPath, step: VPath, todo: list[str]) -> Entry:
-        """Return the absent entry *todo* below the missing *step*."""
-        if ".." in todo:  # through a directory that is not there: nothing can be made
+    def _missing(
+        self, asked: VPath, step: VPath, todo: list[str], *, dangling: bool
+    ) -> Entry:
+        """Return the absent entry *todo* below the missing *step*.
+
+        What a dangling link leads to can be made by its own name; nothing can be made
+        below that, nor beside it (``..``).
+        """
+        if dangling and todo:
             return Entry(asked, asked, None, ENOENT)
-        path = normalize("/".join([step, *reversed(todo)]))
-        check_length(path)
-        return Entry(path, asked, None, ENOENT, step)
+        return Entry(
+            VPath("/".join([step, *reversed(todo)])), asked, None, ENOENT, step
+        )
 
     def type_of(self, path: VPath, *, follow: bool = True) -> int:
         """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
@@ -172,7 +181,10 @@ class LayerStack:
 
     def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
         """Yield (parent key, name) of all below the directory *path*, links as such."""
-        return self._tree.below(path, name_glob)
+        top = self._directory(path)
+        cut = len(inside(top))  # where a link led to it, the caller's path stays
+        for parent, name in self._tree.below(top, name_glob):
+            yield inside(path) + parent[cut:], name
 
     def _directory(self, path: VPath) -> VPath:
         entry = self.locate(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -101,3 +102,9 @@ def check_arguments(
     if buffering == 0 and not how.binary:
         message = "can't have unbuffered text I/O"
         raise errors.InvalidArgument(message)
+    if buffering == 1 and how.binary:
+        message = (
+            "line buffering (buffering=1) isn't supported in binary mode, "
+            "the default buffer size will be used"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

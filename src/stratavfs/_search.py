@@ -87,7 +87,7 @@ def sort_out(
 
 def glob(reader: Reader, pattern: Pattern) -> Iterator[VPath]:
     """Yield the paths that match *pattern*, each once, in no particular order."""
-    found = _expand(reader, ROOT, pattern.segments)
+    found = _matching(reader, pattern.segments)
     if pattern.segments.count(_patterns.RECURSIVE) > 1:
         found = iter(dict.fromkeys(found))  # two ways may lead to one path
     for path in found:
@@ -95,50 +95,52 @@ def glob(reader: Reader, pattern: Pattern) -> Iterator[VPath]:
             yield path
 
 
-def _expand(reader: Reader, at: VPath, segments: tuple[str, ...]) -> Iterator[VPath]:
-    if not segments:
-        yield at
-        return
-    head, *tail = segments
-    rest = tuple(tail)
-    if head == _patterns.RECURSIVE:
-        yield from _expand_recursive(reader, at, rest)
-    elif _patterns.is_wild(head):
-        yield from _expand_wild(reader, at, head, rest)
-    else:
+Match = tuple[VPath, tuple[str, ...]]  # a path, and the segments still to be matched
+
+
+def _matching(reader: Reader, segments: tuple[str, ...]) -> Iterator[VPath]:
+    steps: list[Iterator[Match]] = [iter([(ROOT, segments)])]
+    while steps:  # a stack, since a pattern may be longer than Python's own
+        found = next(steps[-1], None)
+        if found is None:
+            steps.pop()
+        elif found[1]:
+            steps.append(_step(reader, *found))
+        else:
+            yield found[0]
+
+
+def _step(reader: Reader, at: VPath, segments: tuple[str, ...]) -> Iterator[Match]:
+    """Yield what the first of *segments* matches in the directory *at*."""
+    head, rest = segments[0], segments[1:]
+    if not _patterns.is_wild(head):
         path = join(at, head)
         if rest or reader.type_of(path, follow=False):
-            yield from _expand(reader, path, rest)
-
-
-def _expand_wild(
-    reader: Reader, at: VPath, head: str, rest: tuple[str, ...]
-) -> Iterator[VPath]:
-    if not S_ISDIR(reader.type_of(at)):
+            yield path, rest
+    elif not S_ISDIR(reader.type_of(at)):
         return
-    matches = _patterns.matcher(head)
-    for name, mode in reader.kinds(at):
-        if matches(name) and not (rest and S_ISREG(mode)):
-            yield from _expand(reader, join(at, name), rest)
+    elif head == _patterns.RECURSIVE:
+        yield from _step_below(reader, at, rest)
+    else:
+        matches = _patterns.matcher(head)
+        for name, mode in reader.kinds(at):
+            if matches(name) and not (rest and S_ISREG(mode)):
+                yield join(at, name), rest
 
 
-def _expand_recursive(
-    reader: Reader, at: VPath, rest: tuple[str, ...]
-) -> Iterator[VPath]:
-    if not S_ISDIR(reader.type_of(at)):
+def _step_below(reader: Reader, at: VPath, rest: tuple[str, ...]) -> Iterator[Match]:
+    """Yield what ``**`` matches; the segment after it, if last, in the same pass."""
+    if len(rest) > 1:
+        for directory in directories_below(reader, at):
+            yield directory, rest
         return
     if not rest:
-        yield at
-        for parent, name in reader.below(at, "*"):
-            yield VPath(parent + name)
-    elif len(rest) == 1:  # one pass over the subtree, whatever its shape
-        matches = _patterns.matcher(rest[0])
-        for parent, name in reader.below(at, _patterns.name_filter(rest[0])):
-            if matches(name):
-                yield VPath(parent + name)
-    else:
-        for directory in directories_below(reader, at):
-            yield from _expand(reader, directory, rest)
+        yield at, ()
+    last = rest[0] if rest else "*"
+    matches = _patterns.matcher(last)
+    for parent, name in reader.below(at, _patterns.name_filter(last)):
+        if matches(name):
+            yield VPath(parent + name), ()
 
 
 def directories_below(reader: Reader, top: VPath) -> Iterator[VPath]:

@@ -157,15 +157,17 @@ LIST_BELOW: Final = (
     "AND kind <> 14 AND name GLOB ? LIMIT ?"
 )
 
+# The first generation is 2: SQLite stores 0 and 1 without a byte, so that the change
+# from 1 would lengthen the row and move it, 51 us instead of 24.
 ADD_ROOT_INODE: Final = (
     "INSERT INTO inodes (id, mode, nlink, uid, gid, owner, group_name, size, atime_ns, "
     "mtime_ns, ctime_ns, birthtime_ns, generation, opaque) "
-    "VALUES (1, 16877, 1, 0, 0, '', '', 0, ?, ?, ?, ?, 1, 0)"  # 16877: S_IFDIR | 0o755
+    "VALUES (1, 16877, 1, 0, 0, '', '', 0, ?, ?, ?, ?, 2, 0)"  # 16877: S_IFDIR | 0o755
 )
 ADD_INODE: Final = (
     "INSERT INTO inodes (mode, nlink, uid, gid, owner, group_name, size, atime_ns, "
     "mtime_ns, ctime_ns, birthtime_ns, generation, opaque, target, content) "
-    "VALUES (?, 1, 0, 0, '', '', ?, ?, ?, ?, ?, 1, 0, ?, ?)"
+    "VALUES (?, 1, 0, 0, '', '', ?, ?, ?, ?, ?, 2, 0, ?, ?)"
 )
 # A new name may fall on a whiteout, which it then clears.
 ADD_ENTRY: Final = (

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 MEMORY: Final = ":memory:"
 
-INLINE_LIMIT: Final = 4096
-"""Bytes up to which a file lives in its inode's row. Reading it is then one statement
-and overwriting it a third of the price; thresholds from 1 to 8 KiB differed little."""
+INLINE_LIMIT: Final = 8192
+"""Bytes up to which a file lives in its inode's row. A read of 8,000 bytes takes 7.7 us
+there and 19 us in a chunk, an overwrite 33 instead of 74; ``stat`` is as fast."""
 
 SYNCHRONOUS: Final = ("off", "normal", "full")
 
