@@ -15,7 +15,7 @@ from stratavfs._modes import check_newline
 from stratavfs._paths import check_length, checked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stratavfs._paths import StrPath
 
@@ -151,9 +151,12 @@ def checked_times(
     if len(given) != 2:  # noqa: PLR2004
         message = f"utime takes a tuple of two times, not {given!r}"
         raise errors.InvalidType(message)
-    if ns is not None:
-        return operator.index(ns[0]), operator.index(ns[1])
-    return nanoseconds(given[0]), nanoseconds(given[1])
+    convert: Callable[[Any], int] = nanoseconds if ns is None else operator.index
+    atime, mtime = convert(given[0]), convert(given[1])
+    if not all(-(1 << 63) <= time < 1 << 63 for time in (atime, mtime)):
+        message = f"timestamp out of range: {given!r}"
+        raise OverflowError(message)
+    return atime, mtime
 
 
 def nanoseconds(seconds: float) -> int:

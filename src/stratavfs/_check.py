@@ -8,14 +8,38 @@ from stratavfs import _sql
 from stratavfs.records import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stratavfs._store import Store
 
 
 def check(store: Store) -> list[Finding]:
     """Return every violation of the format's rules, by their numbers; [] is health."""
-    with store.snapshot():
-        return [
-            Finding(rule.number, str(subject), rule.message)
-            for rule in _sql.RULES
-            for (subject,) in store.rows(rule.statement)
-        ]
+    with store.snapshot(), store.lenient_text():
+        return [*_broken_rules(store), *_broken_texts(store)]
+
+
+def _broken_rules(store: Store) -> Iterator[Finding]:
+    for rule in _sql.RULES:
+        for (subject,) in store.each(rule.statement):
+            yield Finding(rule.number, str(subject), rule.message)
+
+
+def _broken_texts(store: Store) -> Iterator[Finding]:
+    for rule in _sql.TEXT_RULES:
+        for subject, text in store.each(rule.statement):
+            if not is_utf8(text or b""):
+                yield Finding(rule.number, subject, rule.message)
+
+
+def is_utf8(text: bytes) -> bool:
+    r"""Tell whether *text* is well-formed UTF-8.
+
+    >>> is_utf8("é".encode()), is_utf8(b"\xff")
+    (True, False)
+    """
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -47,7 +47,7 @@ class Content:
         if row is None:
             return None
         if row[1] is not None:
-            return bytes(row[1])
+            return self._checked(row[1])
         with self._store.snapshot():
             return self._read_chunks(inode)
 
@@ -57,7 +57,7 @@ class Content:
             return None
         if size <= self._chunk_size:
             found = self._store.row(_sql.READ_CHUNK, (inode, 0))
-            data: bytes = found[0] if found is not None else b""
+            data = self._checked(found[0]) if found is not None else b""
             return data[:size].ljust(size, b"\0")
         return self._read_large(inode, size)
 
@@ -65,9 +65,10 @@ class Content:
         # A BytesIO fills holes with zeros by itself, and gives its bytes away without
         # copying them: half the memory of joining a list.
         whole = io.BytesIO()
-        for idx, data in self._store.each(_sql.READ_CHUNKS, (inode,)):
+        last = (size - 1) // self._chunk_size
+        for idx, data in self._store.each(_sql.READ_CHUNKS, (inode, last)):
             whole.seek(idx * self._chunk_size)
-            whole.write(data)
+            whole.write(self._checked(data))
         if whole.tell() < size:
             whole.seek(size - 1)
             whole.write(b"\0")
@@ -88,10 +89,11 @@ class Content:
             if count is None:
                 count = max(0, min(len(view), size - offset))
             if content is not None:
-                filled = place(content, -offset, view[:count], filled)
+                inline = self._checked(content)
+                filled = place(inline, -offset, view[:count], filled)
             elif idx is not None:
                 at = idx * self._chunk_size - offset
-                filled = place(data, at, view[:count], filled)
+                filled = place(self._checked(data), at, view[:count], filled)
         if count is not None:
             view[filled:count] = bytes(count - filled)
         return count
@@ -107,10 +109,16 @@ class Content:
             return None
         size, inline, data = row
         count = max(0, min(length, int(size) - offset))
-        found = (inline if inline is not None else data or b"")[:count]
+        found = self._checked(data or b"" if inline is None else inline)[:count]
         view[: len(found)] = found
         view[len(found) : count] = bytes(count - len(found))
         return count
+
+    def _checked(self, data: object) -> bytes:
+        """Return *data*, unless damage has made something else of it than bytes."""
+        if isinstance(data, bytes):
+            return data
+        raise errors.corrupt(self._store.location, "content that is no bytes")
 
     def next_data(self, inode: InodeId, offset: int) -> int | None:
         """Return the first offset from *offset* on that is stored, not a hole."""

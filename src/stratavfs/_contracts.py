@@ -7,20 +7,18 @@ running in the same context. One ``require`` a method: each costs three microsec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from icontract import SLOW, require
 
 from stratavfs import errors
 from stratavfs._paths import ROOT, normalize
+from stratavfs.records import CHUNK_LIMIT
 
 if TYPE_CHECKING:
     from stratavfs._paths import StrPath
 
 __all__ = ["SLOW", "chunk_size_fits", "path_is_not_root", "source_is_not_root"]
-
-CHUNK_LIMIT: Final = 1 << 28
-"""Bytes in the largest chunk: well below SQLite's limit of a billion for one value."""
 
 
 def is_chunk_size(value: Any) -> bool:

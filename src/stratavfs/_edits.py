@@ -158,13 +158,13 @@ class Edits:
 
     def rename(self, src: VPath, dst: VPath, at: int) -> None:
         """Move *src* to *dst*, which must be absent (``RENAME_NOREPLACE``)."""
-        source, target = self._ends(src, dst)
+        source, target = self._ends(src, dst, errors.root_exists)
         target.require_absent()
         self._move(source, target, at)
 
     def replace(self, src: VPath, dst: VPath, at: int) -> None:
         """Move *src* to *dst* by the rules of ``rename(2)``."""
-        source, target = self._ends(src, dst)
+        source, target = self._ends(src, dst, errors.root_busy)
         if target.inode is None:
             self._move(source, target, at)
         elif target.inode.id != source.require().id:  # else two names of one file
@@ -174,6 +174,8 @@ class Edits:
 
     def move(self, src: VPath, dst: VPath, at: int) -> VPath:
         """Move *src* to *dst*, or into the directory *dst*, as ``shutil.move`` does."""
+        if src == ROOT:
+            raise errors.root_busy(src)
         source, target = self._layers.locate(src), self._layers.locate(dst)
         if target.is_directory and target.path != source.path:
             dst = join(dst, name_of(src))
@@ -187,15 +189,18 @@ class Edits:
             raise
         return dst
 
-    def _ends(self, src: VPath, dst: VPath) -> tuple[Entry, Entry]:
+    def _ends(
+        self, src: VPath, dst: VPath, root_refused: Callable[[str], OSError]
+    ) -> tuple[Entry, Entry]:
         """Return both ends of a move, refused in the order of ``rename(2)``."""
         source = self._layers.locate(src, follow=False)
         target = self._layers.locate(dst, follow=False)
         self._require_room(source, parents=False)
         self._require_room(target)
-        for end in (source, target):
-            if end.path == ROOT:
-                raise errors.root_busy(end.asked)
+        if source.path == ROOT:
+            raise errors.root_busy(src)
+        if target.path == ROOT:
+            raise root_refused(dst)
         source.require()
         return source, target
 
@@ -241,6 +246,8 @@ class Edits:
         self, src: VPath, dst: VPath, at: int, *, metadata: bool, follow: bool
     ) -> VPath:
         """Copy the file *src* to *dst*, or into the directory *dst*."""
+        if src == ROOT:
+            raise errors.is_a_directory(src)
         if self._layers.locate(dst).is_directory:
             dst = join(dst, name_of(src))
         source, target = self._layers.locate(src), self._layers.locate(dst)

@@ -100,6 +100,7 @@ class ChunkFile(_RawFile):
         name: VPath,
         clock: Callable[[], int],
         handles: OpenHandles,
+        at: int = 0,
     ) -> None:
         self._store, self._tree, self._content = rooms
         self._how = how
@@ -107,7 +108,7 @@ class ChunkFile(_RawFile):
         self._handles = handles
         self.name = name
         self._pin = self._tree.pin(inode)
-        self._at = self._size() if how.appending else 0
+        self._at = at
 
     @property
     def mode(self) -> str:
@@ -172,9 +173,13 @@ class ChunkFile(_RawFile):
 
     def write(self, data: Any) -> int:
         self._require("writing", self._how.writing)
-        view = memoryview(data).cast("B")
-        if not view:
+        view = memoryview(data)
+        if not view.c_contiguous:
+            message = "memoryview: underlying buffer is not C-contiguous"
+            raise BufferError(message)
+        if not view.nbytes:
             return 0
+        view = view.cast("B")
         with self._store.transaction:
             # Appending goes to the end as it is now, whoever moved it.
             start = self._size() if self._how.appending else self._at
@@ -202,7 +207,7 @@ class ChunkFile(_RawFile):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._require_open()
-        offset = as_offset(offset)
+        offset, whence = as_offset(offset), operator.index(whence)
         with self._store.lock:
             at = self._target(offset, whence)
         check_size(at, self.name)

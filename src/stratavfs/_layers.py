@@ -158,10 +158,14 @@ class LayerStack:
     def read(self, path: VPath) -> bytes:
         """Return all bytes of the file at *path*: one statement for a small one."""
         content = self._tree.find_content(path)
-        if content is not None:
+        if isinstance(content, bytes):  # damage may have made something else of it
             return content
         with self._store.snapshot():
             return self._content.read(self.file(path)) or b""
+
+    def size(self, inode: InodeId) -> int:
+        """Return the size of the file numbered *inode*."""
+        return self._content.size(inode) or 0
 
     # --- directories -----------------------------------------------------------------
 

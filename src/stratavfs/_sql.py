@@ -100,6 +100,8 @@ STAMP: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
+COUNT_PAGES: Final = "PRAGMA page_count"
+PAGE_SIZE: Final = "PRAGMA page_size"
 # Whether the file holds anything at all: an empty one is a container to be made.
 COUNT_OBJECTS: Final = "SELECT count(*) FROM sqlite_schema"
 # sqlite_sequence and the automatic indexes have no text of ours.
@@ -257,7 +259,9 @@ READ_EXTENT: Final = "SELECT size, content FROM inodes WHERE id = ?"
 READ_SIZE: Final = "SELECT size FROM inodes WHERE id = ?"
 FIND_CHUNK: Final = "SELECT rowid, length(data) FROM chunks WHERE inode = ? AND idx = ?"
 READ_CHUNK: Final = "SELECT data FROM chunks WHERE inode = ? AND idx = ?"
-READ_CHUNKS: Final = "SELECT idx, data FROM chunks WHERE inode = ? ORDER BY idx"
+READ_CHUNKS: Final = (
+    "SELECT idx, data FROM chunks WHERE inode = ? AND idx BETWEEN 0 AND ? ORDER BY idx"
+)
 PUT_CHUNK: Final = (
     "INSERT INTO chunks (inode, idx, data) VALUES (?, ?, ?) "
     "ON CONFLICT (inode, idx) DO UPDATE SET data = excluded.data"
@@ -366,7 +370,9 @@ RULES: Final = (
         7,
         "its path is not in normal form",
         f"SELECT {_SUBJECT} FROM entries e WHERE e.parent LIKE '%//%' "
-        "OR e.parent LIKE '%/./%' OR e.parent LIKE '%/../%'",
+        "OR e.parent LIKE '%/./%' OR e.parent LIKE '%/../%' "
+        "OR NOT (e.parent = '' AND e.name = '/') AND (e.name IN ('', '.', '..') "
+        "OR instr(e.name, '/') OR e.parent NOT LIKE '/%' OR e.parent NOT LIKE '%/')",
     ),
     Rule(
         8,
@@ -413,8 +419,9 @@ RULES: Final = (
     ),
     Rule(
         11,
-        "a directory has a size",
-        f"SELECT {_NUMBER} FROM inodes i WHERE i.mode >> 12 = 4 AND i.size <> 0",
+        "its size is negative, or it is a directory and has one",
+        f"SELECT {_NUMBER} FROM inodes i "
+        "WHERE i.size < 0 OR i.mode >> 12 = 4 AND i.size <> 0",
     ),
     Rule(
         12,
@@ -438,8 +445,44 @@ RULES: Final = (
         "WHERE NOT EXISTS (SELECT 1 FROM inodes i WHERE i.id = x.inode)",
     ),
     Rule(
+        13,
+        "an attribute of it has no name",
+        "SELECT DISTINCT 'inode ' || inode FROM xattrs WHERE name = ''",
+    ),
+    Rule(
+        14,
+        "its generation is less than 1",
+        f"SELECT {_NUMBER} FROM inodes i WHERE i.generation < 1",
+    ),
+    Rule(
         14,
         "it is opaque and no directory",
         f"SELECT {_NUMBER} FROM inodes i WHERE i.opaque NOT IN (0, i.mode >> 12 = 4)",
+    ),
+)
+# The same for text, which SQLite stores without looking at it: each row has the subject
+# and a text's bytes, and offends where they are no UTF-8.
+TEXT_RULES: Final = (
+    Rule(
+        7,
+        "its name is no UTF-8",
+        f"SELECT {_SUBJECT}, CAST(e.parent || e.name AS BLOB) FROM entries e",
+    ),
+    Rule(
+        10,
+        "its target is no UTF-8",
+        f"SELECT {_NUMBER}, CAST(i.target AS BLOB) FROM inodes i "
+        "WHERE i.target IS NOT NULL",
+    ),
+    Rule(
+        13,
+        "the name of an attribute of it is no UTF-8",
+        "SELECT 'inode ' || inode, CAST(name AS BLOB) FROM xattrs",
+    ),
+    Rule(
+        14,
+        "the name of its owner or its group is no UTF-8",
+        f"SELECT {_NUMBER}, CAST(i.owner || i.group_name AS BLOB) FROM inodes i "
+        "WHERE i.owner || i.group_name <> ''",
     ),
 )

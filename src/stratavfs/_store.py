@@ -15,17 +15,22 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from stratavfs import _sql, errors
+from stratavfs.records import CHUNK_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 MEMORY: Final = ":memory:"
+
+JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 
 INLINE_LIMIT: Final = 8192
 """Bytes up to which a file lives in its inode's row. A read of 8,000 bytes takes 7.7 us
@@ -35,16 +40,21 @@ SYNCHRONOUS: Final = ("off", "normal", "full")
 
 _ERRNO: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_BUSY: errno.EBUSY,
-    sqlite3.SQLITE_LOCKED: errno.EBUSY,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_IOERR: errno.EIO,
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
     sqlite3.SQLITE_TOOBIG: errno.EFBIG,
     sqlite3.SQLITE_INTERRUPT: errno.EINTR,
 }
+
+_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises; the second for text, or a message, that is no UTF-8."""
+
+_CONTENTION: Final = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,  # many processes at the log's locks at once
+)
 
 # A broken constraint is damage too: the statements of this library break none.
 _DAMAGE: Final = (
@@ -109,27 +119,60 @@ class Store:
                 cached_statements=256,  # all of ours, so that none is compiled twice
                 uri=database != MEMORY,
             )
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
     def _refuse_foreign(self) -> None:
-        """Look at the header before anything can change the file.
+        """Look into the file before anything can change it.
+
+        A file that another process is just making may look like anything. Its journal
+        says so; or it is finished by now, and the second look finds it in order.
+        """
+        if not os.path.exists(self.location) or os.path.getsize(self.location) == 0:
+            return
+        try:
+            self._probe()
+        except OSError:
+            if not is_journal_of_new_file(self.location + "-journal"):
+                self._probe()
+
+    def _probe(self) -> None:
+        """Refuse what is none of ours, too new or damaged.
 
         ``immutable`` takes no lock, rolls no journal back and makes no ``-wal``; and it
         is SQLite that opens the file, because closing it with ``os.close`` would drop
         the locks of every other connection this process has to it.
         """
-        if not os.path.exists(self.location) or os.path.getsize(self.location) == 0:
-            return
-        probe = self._connect(uri_of(self.location, "mode=ro&immutable=1"))
+        self._cx = self._connect(uri_of(self.location, "mode=ro&immutable=1"))
         try:
-            (found,) = probe.execute(_sql.READ_APPLICATION_ID).fetchone()
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
+            self._refuse_other_formats()
+            self._read_settings()
+            self._refuse_cut_short()
         finally:
-            probe.close()
-        if found != _sql.APPLICATION_ID:
-            raise errors.foreign(self.location, f"its application id is {found:#x}")
+            self._cx.close()
+
+    def _refuse_other_formats(self) -> None:
+        (application,) = self.row(_sql.READ_APPLICATION_ID)
+        if application != _sql.APPLICATION_ID:
+            why = f"its application id is {application:#x}"
+            raise errors.foreign(self.location, why)
+        (version,) = self.row(_sql.READ_VERSION)
+        if version > _sql.FORMAT_VERSION:
+            raise errors.too_new(self.location, version, _sql.FORMAT_VERSION)
+        if version < 1:
+            raise errors.corrupt(self.location, f"its format is {version}")
+        if [text for (text,) in self.rows(_sql.READ_SCHEMA)] != [*_sql.SCHEMA]:
+            raise errors.corrupt(self.location, "its schema is not the format's")
+
+    def _refuse_cut_short(self) -> None:
+        """SQLite itself reads a file that ends within its last page as zeros there."""
+        (pages,), (page_size,) = self.row(_sql.COUNT_PAGES), self.row(_sql.PAGE_SIZE)
+        # With a log, another process may be about to write the rest of the pages.
+        if not has_content(self.location + "-wal"):
+            size = os.path.getsize(self.location)
+            if size < pages * page_size:
+                why = f"{size} bytes are left of {pages * page_size}"
+                raise errors.corrupt(self.location, why)
 
     def _open_read_only(self) -> sqlite3.Connection:
         """Open for reading, also where SQLite may not make its side files.
@@ -141,18 +184,17 @@ class Store:
         cx = self._connect(uri_of(self.location, "mode=ro"))
         try:
             cx.execute(_sql.COUNT_OBJECTS).fetchone()
-        except sqlite3.OperationalError:
+        except _FAILURES as error:
             cx.close()
-            return self._open_immutable()
-        except sqlite3.Error as error:
-            cx.close()
-            raise self._translated(error) from error
+            found = self._translated(error)
+            if isinstance(found, PermissionError):
+                return self._open_immutable()
+            raise found from error
         return cx
 
     def _open_immutable(self) -> sqlite3.Connection:
         """Open a file that nobody changes: no locks, half the price of a read."""
-        log = self.location + "-wal"
-        if os.path.exists(log) and os.path.getsize(log) > 0:
+        if has_content(self.location + "-wal"):
             raise errors.needs_recovery(self.location)
         return self._connect(uri_of(self.location, "mode=ro&immutable=1"))
 
@@ -162,22 +204,22 @@ class Store:
             self._run(pragma)
         if not self.read_only or self.location == MEMORY:
             self._create_if_empty(options)
-        (version,) = self._run(_sql.READ_VERSION).fetchone()
-        (application,) = self._run(_sql.READ_APPLICATION_ID).fetchone()
-        if application != _sql.APPLICATION_ID:
-            raise errors.foreign(
-                self.location, f"its application id is {application:#x}"
-            )
-        if version > _sql.FORMAT_VERSION:
-            raise errors.too_new(self.location, version, _sql.FORMAT_VERSION)
-        if [sql for (sql,) in self._run(_sql.READ_SCHEMA)] != list(_sql.SCHEMA):
-            raise errors.corrupt(self.location, "its schema is not the format's")
+        self._refuse_other_formats()
         if not self.read_only and self.location != MEMORY:
             self._use_write_ahead_log()
             self._run(f"PRAGMA synchronous = {options.synchronous}")
 
     def _use_write_ahead_log(self) -> None:
-        (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+                break
+            except OSError as error:
+                # SQLite does not wait here for others who make the same change.
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
         if mode != "wal":
             message = (
                 f"{self.location}: this file system cannot hold a write-ahead log; "
@@ -215,11 +257,9 @@ class Store:
 
     def _read_settings(self) -> tuple[int, int]:
         settings = dict(self.rows(_sql.READ_SETTINGS))
-        chunk_size, inline_limit = (
-            settings.get("chunk_size", 0),
-            settings.get("inline_limit", -1),
-        )
-        if not 0 <= inline_limit <= chunk_size or chunk_size == 0:
+        chunk_size = settings.get("chunk_size", 0)
+        inline_limit = settings.get("inline_limit", -1)
+        if not (0 < chunk_size <= CHUNK_LIMIT and 0 <= inline_limit <= chunk_size):
             raise errors.corrupt(self.location, f"its settings are {settings}")
         return chunk_size, inline_limit
 
@@ -270,22 +310,31 @@ class Store:
         """Return the first row of *statement*, or None."""
         try:
             return self._cx.execute(statement, args).fetchone()
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
     def rows(self, statement: str, args: Sequence[object] = ()) -> list[Any]:
         """Return all rows of *statement*."""
         try:
             return self._cx.execute(statement, args).fetchall()
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
     def each(self, statement: str, args: Sequence[object] = ()) -> Iterator[Any]:
         """Yield the rows of *statement* one by one, within the lock of the caller."""
         try:
             yield from self._cx.execute(statement, args)
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
+
+    @contextmanager
+    def lenient_text(self) -> Iterator[None]:
+        """Within this scope text that is no UTF-8 reads with U+FFFD: no error."""
+        self._cx.text_factory = lambda raw: raw.decode(errors="replace")
+        try:
+            yield
+        finally:
+            self._cx.text_factory = str
 
     # --- changing --------------------------------------------------------------------
 
@@ -299,7 +348,7 @@ class Store:
         self._require_transaction()
         try:
             self._cx.executemany(statement, args)
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
     def patch(self, table: str, column: str, rowid: int, at: int, data: Any) -> None:
@@ -309,7 +358,7 @@ class Store:
             with self._cx.blobopen(table, column, rowid) as blob:
                 blob.seek(at)
                 blob.write(data)
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
     def snapshot(self) -> Snapshot:
@@ -371,7 +420,14 @@ class Store:
         return True
 
     def end_read(self) -> None:
-        self._run(_sql.COMMIT)
+        if not self._cx.in_transaction:  # an I/O error has ended it
+            return
+        try:
+            self._run(_sql.COMMIT)
+        except BaseException:
+            if self._cx.in_transaction:
+                self._run(_sql.ROLLBACK)
+            raise
 
     def _require_transaction(self) -> None:
         """Refuse to change anything that no transaction would take back.
@@ -388,28 +444,33 @@ class Store:
     def _run(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self._cx.execute(statement, args)
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise self._translated(error) from error
 
-    def _translated(self, error: sqlite3.Error) -> Exception:
+    def _translated(self, error: Exception) -> Exception:
         """Return what *error* is in the words of the standard library."""
         code = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # raised by the Python module itself
-            closed = isinstance(error, sqlite3.ProgrammingError) and "closed" in str(
-                error
-            )
-            return errors.closed() if closed else error
+        if code is None:
+            return self._translated_from_python(error)
         primary = code & 0xFF
         if primary == sqlite3.SQLITE_NOTADB:
             return errors.foreign(self.location, "it is not an SQLite database")
         if primary in _DAMAGE:
             return errors.corrupt(self.location, str(error))
-        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if primary in _CONTENTION:
             return errors.busy(self.location, self._timeout)
-        number = _ERRNO.get(primary)
-        if number is None:
-            return error
+        if primary == sqlite3.SQLITE_READONLY:
+            return errors.read_only(self.location)
+        number = _ERRNO.get(primary, errno.EIO)
         return OSError(number, f"{os.strerror(number)} ({error})", self.location)
+
+    def _translated_from_python(self, error: Exception) -> Exception:
+        """Return what an error is that the module raises by itself, without a code."""
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            return errors.closed()
+        if isinstance(error, UnicodeDecodeError | sqlite3.OperationalError):
+            return errors.corrupt(self.location, str(error))  # text that is no UTF-8
+        return error
 
 
 class Transaction:
@@ -499,13 +560,35 @@ def refuse_unopenable(location: str, *, writing: bool) -> None:
         if not os.access(location, os.W_OK if writing else os.R_OK):
             raise errors.no_access(location)
         return
-    if not writing:
-        raise errors.not_found(location)
     directory = os.path.dirname(os.path.abspath(location))
     if not os.path.exists(directory):
         raise errors.not_found(location)
     if not os.path.isdir(directory):
         raise errors.not_a_directory(location)
+    if not writing:
+        raise errors.not_found(location)
+
+
+def has_content(path: str) -> bool:
+    """Tell whether there is a file at *path* that is not empty."""
+    try:
+        return os.path.getsize(path) > 0
+    except OSError:
+        return False
+
+
+def is_journal_of_new_file(path: str) -> bool:
+    """Tell whether *path* is the rollback journal of a database that began empty.
+
+    Its header holds, after the magic number, a count and a nonce, the number of pages
+    that the database had before (sqlite.org/fileformat2.html, "The Rollback Journal").
+    """
+    try:
+        with open(path, "rb") as journal:
+            header = journal.read(20)
+    except OSError:
+        return False
+    return header.startswith(JOURNAL_MAGIC) and header[16:20] == bytes(4)
 
 
 def sync_directory(directory: str) -> None:

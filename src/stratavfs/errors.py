@@ -265,6 +265,7 @@ def both_named(src: str, dst: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename2 is None:
+        # Of the container's own errors the file is the container's.
+        if error.filename2 is None and error.filename in (src, dst):
             error.filename, error.filename2 = src, dst
         raise

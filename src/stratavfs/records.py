@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from errno import ENOENT
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from stratavfs import errors
 
@@ -18,6 +18,9 @@ VPath = NewType("VPath", str)
 
 InodeId = NewType("InodeId", int)
 """The identity of a file, a directory or a symbolic link within one container."""
+
+CHUNK_LIMIT: Final = 1 << 28
+"""Bytes in the largest chunk: well below SQLite's limit of a billion for one value."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000_000

@@ -144,8 +144,7 @@ class VirtualFileSystem:
         )
         self._handles = OpenHandles()  # closed together with this
         self._clock = clock  # nanoseconds since 1970
-        if not self._store.read_only:
-            tree.collect_orphans()
+        self._collect_orphans(tree)
 
     def close(self) -> None:
         """Flush and close every open handle, then the container. Idempotent.
@@ -167,6 +166,7 @@ class VirtualFileSystem:
             warnings.warn(message, ResourceWarning, stacklevel=2, source=handle)
 
     def __enter__(self) -> Self:
+        self._store.require_open()
         return self
 
     def __exit__(
@@ -447,7 +447,10 @@ class VirtualFileSystem:
         _modes.check_arguments(how, buffering, encoding, errors, newline)
         with self._lock:
             inode = self._inode_to_open(path, how)
-            raw = ChunkFile(self._rooms, inode, how, path, self._clock, self._handles)
+            at = self._layers.size(inode) if how.appending else 0
+            raw = ChunkFile(
+                self._rooms, inode, how, path, self._clock, self._handles, at
+            )
         handle = wrap(
             raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
         )
@@ -458,33 +461,23 @@ class VirtualFileSystem:
 
     def exists(self, path: StrPath) -> bool:
         """Tell whether *path* leads to anything; False for a broken symbolic link."""
-        path = normalize(path)
-        with self._lock:
-            return bool(self._layers.type_of(path))
+        return bool(self._type_of(path))
 
     def lexists(self, path: StrPath) -> bool:
         """Tell whether there is anything at *path*, be it a broken symbolic link."""
-        path = normalize(path)
-        with self._lock:
-            return bool(self._layers.type_of(path, follow=False))
+        return bool(self._type_of(path, follow=False))
 
     def isfile(self, path: StrPath) -> bool:
         """Tell whether *path* leads to a file."""
-        path = normalize(path)
-        with self._lock:
-            return S_ISREG(self._layers.type_of(path))
+        return S_ISREG(self._type_of(path))
 
     def isdir(self, path: StrPath) -> bool:
         """Tell whether *path* leads to a directory."""
-        path = normalize(path)
-        with self._lock:
-            return S_ISDIR(self._layers.type_of(path))
+        return S_ISDIR(self._type_of(path))
 
     def islink(self, path: StrPath) -> bool:
         """Tell whether *path* is a symbolic link."""
-        path = normalize(path)
-        with self._lock:
-            return S_ISLNK(self._layers.type_of(path, follow=False))
+        return S_ISLNK(self._type_of(path, follow=False))
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> StatResult:
         """Return what is known of what *path* leads to.
@@ -953,6 +946,15 @@ class VirtualFileSystem:
         """
         return self._writing(self.db_path)
 
+    def _collect_orphans(self, tree: Tree) -> None:
+        if self._store.read_only:
+            return
+        try:
+            tree.collect_orphans()
+        except BaseException:
+            self._store.close()
+            raise
+
     # --- gates -----------------------------------------------------------------------
 
     def _writing(self, path: str) -> AbstractContextManager[None]:
@@ -973,6 +975,15 @@ class VirtualFileSystem:
                 return entry.require_file().id
         with gate:
             return self._edits.open_file(path, how, self._clock())
+
+    def _type_of(self, path: StrPath, *, follow: bool = True) -> int:
+        """Return the type bits of what *path* leads to, 0 if nothing."""
+        try:
+            path = normalize(path)
+        except OSError:  # too long for anything to be there
+            return 0
+        with self._lock:
+            return self._layers.type_of(path, follow=follow)
 
     def _follow(self, path: VPath) -> StatResult:
         with self._lock:

@@ -1,0 +1,170 @@
+"""What each work may cost: the rows of the table, as data.
+
+A workload runs its subjects in one interleaved run; its rows say which of them are
+compared and up to what ratio. A row without a yardstick has a budget in microseconds, a
+row without a budget is there to be looked at.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from benchmarks import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.stage import Stage
+    from benchmarks.work import Figures
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    subject: str
+    yardstick: str | None
+    budget: float | None
+    """The largest ratio; without a yardstick, the most microseconds."""
+
+
+class Workload(NamedTuple):
+    """What is run in one interleaved run, and the rows that come of it."""
+
+    group: str
+    work: str
+    run: Callable[[Stage], Figures]
+    rows: tuple[Row, ...]
+
+
+_WRITES: Final = (Row("disk", "local", 1.0), Row("disk", "sql", None))
+_BATCHED: Final = (Row("disk", "local", 0.5), Row("disk", "sql", None))
+# Budgets of streams are speeds: 0.8 and 0.9 of the floor's.
+_STREAM_READ: Final = 1 / 0.8
+_STREAM_WRITE: Final = 1 / 0.9
+# "Flat", with room for a deeper index and a colder cache.
+_FLAT: Final = 1.2
+
+SMALL: Final = "files of 4 KiB"
+LARGE: Final = "one large file"
+MANY: Final = "many entries"
+START: Final = "starting"
+
+WORKLOADS: Final = (
+    Workload(
+        SMALL,
+        "read_bytes",
+        partial(work.read, verb="read_bytes"),
+        (
+            Row("disk", "local", 1.0),
+            Row("disk", "sql", 1.35),
+            Row("immutable", "local", 0.75),
+            Row("memory", "local", None),
+        ),
+    ),
+    Workload(
+        SMALL,
+        "open + read",
+        partial(work.read, verb="open_and_read"),
+        (Row("disk", "sql", 2.0), Row("disk", "local", None)),
+    ),
+    Workload(
+        SMALL, "stat", work.stat, (Row("disk", "sql", 1.35), Row("disk", "local", None))
+    ),
+    Workload(
+        SMALL,
+        "exists",
+        work.exists,
+        (Row("disk", "sql", 1.35), Row("disk", "local", None)),
+    ),
+    Workload(
+        SMALL,
+        "listdir, 100 names",
+        work.listdir,
+        (Row("disk", "sql", 1.35), Row("disk", "local", None)),
+    ),
+    Workload(
+        SMALL, "overwrite", partial(work.write, create=False, batch=False), _WRITES
+    ),
+    Workload(SMALL, "create", partial(work.write, create=True, batch=False), _WRITES),
+    Workload(
+        SMALL,
+        "overwrite, in a batch",
+        partial(work.write, create=False, batch=True),
+        _BATCHED,
+    ),
+    Workload(
+        SMALL,
+        "create, in a batch",
+        partial(work.write, create=True, batch=True),
+        _BATCHED,
+    ),
+    Workload(
+        LARGE,
+        "write 1 MiB at a time",
+        partial(work.stream_write, batch=False),
+        (Row("disk", "sql", _STREAM_WRITE),),
+    ),
+    Workload(
+        LARGE,
+        "the same in a batch",
+        partial(work.stream_write, batch=True),
+        (Row("disk", "sql", _STREAM_WRITE),),
+    ),
+    Workload(
+        LARGE,
+        "read 1 MiB at a time",
+        work.stream_read,
+        (Row("disk", "sql", _STREAM_READ),),
+    ),
+    Workload(
+        LARGE,
+        "update 4 KiB",
+        partial(work.update, batch=False),
+        (Row("disk", "sql", 3.0),),
+    ),
+    Workload(
+        LARGE,
+        "update 4 KiB, in a batch",
+        partial(work.update, batch=True),
+        (Row("disk", "sql", 3.0),),
+    ),
+    Workload(
+        MANY,
+        "listdir of 1,000",
+        partial(work.among_others, verb="listdir", argument="/here"),
+        (Row("many", "few", _FLAT),),
+    ),
+    Workload(
+        MANY,
+        "glob of 1,000",
+        partial(work.among_others, verb="glob", argument="/here/*.txt"),
+        (Row("many", "few", _FLAT),),
+    ),
+    Workload(
+        MANY,
+        "glob **/f*, all match, an entry",
+        partial(work.glob_all, pattern="/others/**/f*", share=1),
+        (Row("disk", None, 1.0),),
+    ),
+    Workload(
+        MANY,
+        "glob **/*.png, 1 in 100, an entry",
+        partial(work.glob_all, pattern="/**/*.png", share=100),
+        (Row("disk", None, 1.0),),
+    ),
+    Workload(MANY, "rename a tree, an entry", work.rename, (Row("disk", None, 4.0),)),
+    Workload(MANY, "rmtree, an entry", work.rmtree, (Row("disk", None, 4.0),)),
+    Workload(
+        START,
+        "an empty container",
+        work.create,
+        (Row("disk", None, 1000.0), Row("memory", None, 500.0)),
+    ),
+    Workload(
+        START,
+        "import",
+        work.import_package,
+        (Row("stratavfs", "sqlite3", None), Row("icontract", "sqlite3", None)),
+    ),
+)

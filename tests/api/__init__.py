@@ -1,0 +1,1 @@
+"""A package, because tests/model has files of the same names."""
