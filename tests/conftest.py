@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from stratavfs import VirtualFileSystem
 
+# Helpers assert too, also under python -O, where only rewritten ones do.
+pytest.register_assert_rewrite("tests.conformance", "tests.model", "tests.ground")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -53,7 +56,9 @@ def checked_at_close(
 
 
 @pytest.fixture
-def make_vfs(tmp_path: Path, checked_at_close: None) -> Iterator[Callable[..., VirtualFileSystem]]:
+def make_vfs(
+    tmp_path: Path, checked_at_close: None
+) -> Iterator[Callable[..., VirtualFileSystem]]:
     """Return a maker of file systems that are closed after the test."""
     made: list[VirtualFileSystem] = []
 

@@ -15,7 +15,7 @@ from stratavfs._modes import check_newline
 from stratavfs._paths import check_length, checked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
 
     from stratavfs._paths import StrPath
 
@@ -49,7 +49,7 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
-def checked_choice(name: str, value: str, choices: Sequence[str]) -> str:
+def checked_choice(name: str, value: str, choices: Collection[str]) -> str:
     """Return *value* if it is one of *choices*."""
     if value not in choices:
         message = f"{name} should be one of {', '.join(choices)}, not {value!r}"

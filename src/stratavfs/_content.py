@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from stratavfs._store import Store
     from stratavfs.records import InodeId
 
-Buffer = bytes | bytearray | memoryview
-"""What holds bytes; ``collections.abc.Buffer`` comes with Python 3.12."""
-
 SIZE_LIMIT: Final = 1 << 62
 """Bytes in the largest file: SQLite's integers count it, with room for every sum."""
 
@@ -164,14 +161,6 @@ class Content:
         self._write_chunks(inode, offset, view)
         self._store.write(_sql.SET_SIZE, (new_size, at, at, inode))
         return True
-
-    def append(self, inode: InodeId, view: memoryview, at: int) -> int | None:
-        """Write *view* at the end; return the end after it, None if *inode* is gone."""
-        size = self.size(inode)
-        if size is None:
-            return None
-        self.write(inode, size, view, at)
-        return size + len(view)
 
     def is_inline(self, size: int) -> bool:
         """Tell whether a new file of *size* bytes is kept in its inode's row."""

@@ -18,7 +18,14 @@ from stratavfs.records import CHUNK_LIMIT
 if TYPE_CHECKING:
     from stratavfs._paths import StrPath
 
-__all__ = ["SLOW", "chunk_size_fits", "path_is_not_root", "source_is_not_root"]
+__all__ = [
+    "SLOW",
+    "bad_chunk_size",
+    "chunk_size_fits",
+    "is_chunk_size",
+    "path_is_not_root",
+    "source_is_not_root",
+]
 
 
 def is_chunk_size(value: Any) -> bool:

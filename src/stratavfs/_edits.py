@@ -25,15 +25,13 @@ from stratavfs._paths import (
 from stratavfs._tree import DIRECTORY_MODE, FILE_MODE, LINK_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from stratavfs._content import Buffer, Content
+    from stratavfs._content import Content
     from stratavfs._layers import LayerStack
     from stratavfs._modes import OpenMode
     from stratavfs._tree import Tree
-    from stratavfs.records import Entry, Inode, InodeId, VPath
-
-    Ignore = Callable[[str, list[str]], Iterable[str]] | None
+    from stratavfs.records import Buffer, Entry, InodeId, VPath
 
 
 class Edits:
@@ -55,7 +53,7 @@ class Edits:
         if how.creating:
             entry.require_absent()
         if entry.inode is None and how.makes:
-            return self._make(entry, FILE_MODE, at, content=b"")
+            return self.make(entry, FILE_MODE, at, content=b"")
         inode = entry.require_file()
         if how.truncating:
             self._content.resize(inode.id, 0, at)
@@ -67,9 +65,9 @@ class Edits:
         if entry.inode is not None:
             self._content.replace(entry.require_file().id, data, at)
         elif self._content.is_inline(len(data)):
-            self._make(entry, FILE_MODE, at, size=len(data), content=data)
+            self.make(entry, FILE_MODE, at, size=len(data), content=data)
         else:
-            inode = self._make(entry, FILE_MODE, at, size=len(data))
+            inode = self.make(entry, FILE_MODE, at, size=len(data))
             self._content.fill(inode, data)
 
     def touch(self, path: VPath, mode: int, at: int, *, exist_ok: bool) -> None:
@@ -79,7 +77,7 @@ class Edits:
             entry.require_absent()
         if entry.inode is None:
             mode = S_IFMT(FILE_MODE) | S_IMODE(mode)
-            self._make(entry, mode, at, content=b"")
+            self.make(entry, mode, at, content=b"")
         else:
             self._tree.set_times(entry.inode.id, at, at, at)
 
@@ -102,7 +100,7 @@ class Edits:
     def symlink(self, target: str, path: VPath, at: int) -> None:
         """Make the symbolic link *path*; *target* is kept as it is."""
         entry = self._layers.locate(path, follow=False)
-        self._make(entry, LINK_MODE, at, size=len(target.encode()), target=target)
+        self.make(entry, LINK_MODE, at, size=len(target.encode()), target=target)
 
     def link(self, src: VPath, dst: VPath, at: int, *, follow: bool) -> None:
         """Give the file at *src* one more name."""
@@ -128,7 +126,7 @@ class Edits:
                 raise errors.root_exists(path)
             raise errors.already_exists(path)
         mode = S_IFMT(DIRECTORY_MODE) | S_IMODE(mode)
-        self._make(entry, mode, at, parents=parents)
+        self.make(entry, mode, at, parents=parents)
 
     def remove_directory(self, path: VPath, at: int) -> None:
         """Remove the empty directory at *path*."""
@@ -240,105 +238,6 @@ class Edits:
             if longest + growth > PATH_LIMIT:
                 raise errors.name_too_long(target.asked)
 
-    # --- copying ---------------------------------------------------------------------
-
-    def copy(
-        self, src: VPath, dst: VPath, at: int, *, metadata: bool, follow: bool
-    ) -> VPath:
-        """Copy the file *src* to *dst*, or into the directory *dst*."""
-        if src == ROOT:
-            raise errors.is_a_directory(src)
-        if self._layers.locate(dst).is_directory:
-            dst = join(dst, name_of(src))
-        source, target = self._layers.locate(src), self._layers.locate(dst)
-        self._refuse_same_file(source, target)
-        link = self._layers.locate(src, follow=False).inode
-        if link is not None and link.is_link and not follow:
-            self._copy_link(link, dst, at, metadata=metadata)
-        else:
-            self._copy_file(source, target, at, metadata=metadata)
-        return dst
-
-    def copy_tree(
-        self,
-        src: VPath,
-        dst: VPath,
-        at: int,
-        *,
-        symlinks: bool,
-        dirs_exist_ok: bool,
-        ignore: Ignore,
-    ) -> None:
-        """Copy the directory *src* with everything below it to *dst*."""
-        source = self._layers.locate(src)
-        source.require_directory()
-        if is_within(self._layers.locate(dst).path, source.path):
-            raise errors.into_itself(src)
-        copied: list[tuple[Inode, InodeId]] = []
-        todo = [(src, dst)]
-        while todo:  # a loop, since a tree may be deeper than Python's stack
-            src, dst = todo.pop()
-            copied.append(self._copy_directory(src, dst, at, exist_ok=dirs_exist_ok))
-            for name, child in self._chosen(src, ignore):
-                below, beside = join(src, name), join(dst, name)
-                if child.is_link and symlinks:
-                    self._copy_link(child, beside, at, metadata=True)
-                    continue
-                found = self._layers.locate(below)
-                if found.is_directory:
-                    todo.append((below, beside))
-                else:
-                    target = self._layers.locate(beside)
-                    self._copy_file(found, target, at, metadata=True)
-        for inode, made in copied:  # last, because copying into one sets its times
-            self._copy_metadata(inode, made, at)
-
-    def _copy_directory(
-        self, src: VPath, dst: VPath, at: int, *, exist_ok: bool
-    ) -> tuple[Inode, InodeId]:
-        source = self._layers.locate(src).require_directory()
-        self.make_directory(dst, source.mode, at, parents=True, exist_ok=exist_ok)
-        return source, self._layers.locate(dst).require().id
-
-    def _chosen(self, src: VPath, ignore: Ignore) -> list[tuple[str, Inode]]:
-        children = self._layers.children(src)
-        if ignore is None:
-            return children
-        left_out = set(ignore(src, [name for name, _ in children]))
-        return [(name, inode) for name, inode in children if name not in left_out]
-
-    def _refuse_same_file(self, source: Entry, target: Entry) -> None:
-        first, second = source.inode, target.inode
-        if first is not None and second is not None and first.id == second.id:
-            raise errors.same_file(source.asked, target.asked)
-
-    def _copy_file(
-        self, source: Entry, target: Entry, at: int, *, metadata: bool
-    ) -> None:
-        self._refuse_same_file(source, target)
-        original = source.require_file()
-        if target.inode is None:
-            inode = self._make(target, FILE_MODE, at, content=b"")
-        else:
-            inode = target.require_file().id
-        self._content.copy(original.id, inode, at)
-        if metadata:
-            self._copy_metadata(original, inode, at)
-        else:
-            self._tree.set_mode(inode, original.mode, at)
-
-    def _copy_link(self, source: Inode, dst: VPath, at: int, *, metadata: bool) -> None:
-        self.symlink(source.target or "", dst, at)
-        if metadata:
-            inode = self._layers.locate(dst, follow=False).require()
-            self._copy_metadata(source, inode.id, at)
-
-    def _copy_metadata(self, source: Inode, target: InodeId, at: int) -> None:
-        """Copy what ``shutil.copystat`` copies: bits, times, extended attributes."""
-        self._tree.copy_xattrs(source.id, target)
-        self._tree.set_mode(target, source.mode, at)
-        self._tree.set_times(target, source.atime_ns, source.mtime_ns, at)
-
     # --- attributes ------------------------------------------------------------------
 
     def set_mode(self, path: VPath, bits: int, at: int, *, follow: bool) -> None:
@@ -388,7 +287,7 @@ class Edits:
 
     # --- making names ----------------------------------------------------------------
 
-    def _make(
+    def make(
         self,
         entry: Entry,
         mode: int,
@@ -420,7 +319,8 @@ class Edits:
 
     def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
         """Make sure that the directory of *entry* is there; note the change in it."""
-        check_length(entry.path)
+        if entry.path != entry.asked:
+            check_length(entry.path, entry.asked)
         self._require_room(entry, parents=parents)
         top = entry.missing or entry.path
         self._tree.stamp_directory(parent_of(top), at)

@@ -102,15 +102,18 @@ def _normalize(text: str) -> VPath:
     return path
 
 
-def check_length(path: str) -> None:
-    """Refuse a path that, or a name of which, is longer than a host's may be."""
+def check_length(path: str, asked: str | None = None) -> None:
+    """Refuse a path that, or a name of which, is longer than a host's may be.
+
+    The error names the path that was *asked* for, if another one led there.
+    """
     if len(path) <= _SURELY_SHORT:
         return
     encoded = path.encode()
     if len(encoded) > PATH_LIMIT or any(
         len(name) > NAME_LIMIT for name in encoded.split(b"/")
     ):
-        raise errors.name_too_long(path)
+        raise errors.name_too_long(asked or path)
 
 
 def split(path: VPath) -> tuple[str, str]:

@@ -78,7 +78,7 @@ SELECT e.parent || e.name AS path,
                    WHEN 10 THEN 'symlink' ELSE 'whiteout' END AS type,
        i.size AS size,
        datetime(i.mtime_ns / 1000000000, 'unixepoch') AS mtime,
-       printf('%o', i.mode & 4095) AS mode,
+       CASE WHEN i.mode THEN printf('%o', i.mode & 4095) END AS mode,
        i.nlink AS nlink,
        i.target AS target
   FROM entries e LEFT JOIN inodes i ON i.id = e.inode""",
@@ -100,6 +100,12 @@ STAMP: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
+USE_LOG: Final = "PRAGMA journal_mode = WAL"
+SYNCHRONOUS: Final = {
+    "off": "PRAGMA synchronous = OFF",
+    "normal": "PRAGMA synchronous = NORMAL",
+    "full": "PRAGMA synchronous = FULL",
+}
 COUNT_PAGES: Final = "PRAGMA page_count"
 PAGE_SIZE: Final = "PRAGMA page_size"
 # Whether the file holds anything at all: an empty one is a container to be made.

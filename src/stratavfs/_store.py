@@ -19,49 +19,25 @@ import time
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote
 
-from stratavfs import _sql, errors
-from stratavfs.records import CHUNK_LIMIT
+from stratavfs import _format, _sql, errors
+from stratavfs._faults import translated
+from stratavfs._files import (
+    has_content,
+    is_journal_of_new_file,
+    refuse_unopenable,
+    sync_directory,
+    uri_of,
+)
+from stratavfs._gates import Snapshot, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
 
 MEMORY: Final = ":memory:"
 
-JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
-
-INLINE_LIMIT: Final = 8192
-"""Bytes up to which a file lives in its inode's row. A read of 8,000 bytes takes 7.7 us
-there and 19 us in a chunk, an overwrite 33 instead of 74; ``stat`` is as fast."""
-
-SYNCHRONOUS: Final = ("off", "normal", "full")
-
-_ERRNO: Final = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-    sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
-    sqlite3.SQLITE_TOOBIG: errno.EFBIG,
-    sqlite3.SQLITE_INTERRUPT: errno.EINTR,
-}
-
 _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 """What the module raises; the second for text, or a message, that is no UTF-8."""
-
-_CONTENTION: Final = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_PROTOCOL,  # many processes at the log's locks at once
-)
-
-# A broken constraint is damage too: the statements of this library break none.
-_DAMAGE: Final = (
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_FORMAT,
-    sqlite3.SQLITE_CONSTRAINT,
-)
 
 
 class Options(NamedTuple):
@@ -86,12 +62,15 @@ class Store:
         # Called, inside the lock, after anything was rolled back.
         self.after_rollback: list[Callable[[], None]] = []
         self._timeout = options.timeout
+        self._synchronous = _sql.SYNCHRONOUS[options.synchronous]
         self._depth = 0  # open write scopes: a transaction, then savepoints
         self._closed = False
         self._cx = self._open(options)
         try:
             self._prepare(options)
-            self.chunk_size, self.inline_limit = self._read_settings()
+            self.chunk_size, self.inline_limit = _format.settings_of(
+                self, self.location
+            )
         except BaseException:
             self._cx.close()
             raise
@@ -145,34 +124,11 @@ class Store:
         """
         self._cx = self._connect(uri_of(self.location, "mode=ro&immutable=1"))
         try:
-            self._refuse_other_formats()
-            self._read_settings()
-            self._refuse_cut_short()
+            _format.refuse_other(self, self.location)
+            _format.settings_of(self, self.location)
+            _format.refuse_cut_short(self, self.location)
         finally:
             self._cx.close()
-
-    def _refuse_other_formats(self) -> None:
-        (application,) = self.row(_sql.READ_APPLICATION_ID)
-        if application != _sql.APPLICATION_ID:
-            why = f"its application id is {application:#x}"
-            raise errors.foreign(self.location, why)
-        (version,) = self.row(_sql.READ_VERSION)
-        if version > _sql.FORMAT_VERSION:
-            raise errors.too_new(self.location, version, _sql.FORMAT_VERSION)
-        if version < 1:
-            raise errors.corrupt(self.location, f"its format is {version}")
-        if [text for (text,) in self.rows(_sql.READ_SCHEMA)] != [*_sql.SCHEMA]:
-            raise errors.corrupt(self.location, "its schema is not the format's")
-
-    def _refuse_cut_short(self) -> None:
-        """SQLite itself reads a file that ends within its last page as zeros there."""
-        (pages,), (page_size,) = self.row(_sql.COUNT_PAGES), self.row(_sql.PAGE_SIZE)
-        # With a log, another process may be about to write the rest of the pages.
-        if not has_content(self.location + "-wal"):
-            size = os.path.getsize(self.location)
-            if size < pages * page_size:
-                why = f"{size} bytes are left of {pages * page_size}"
-                raise errors.corrupt(self.location, why)
 
     def _open_read_only(self) -> sqlite3.Connection:
         """Open for reading, also where SQLite may not make its side files.
@@ -204,16 +160,16 @@ class Store:
             self._run(pragma)
         if not self.read_only or self.location == MEMORY:
             self._create_if_empty(options)
-        self._refuse_other_formats()
+        _format.refuse_other(self, self.location)
         if not self.read_only and self.location != MEMORY:
             self._use_write_ahead_log()
-            self._run(f"PRAGMA synchronous = {options.synchronous}")
+            self._run(self._synchronous)
 
     def _use_write_ahead_log(self) -> None:
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+                (mode,) = self._run(_sql.USE_LOG).fetchone()
                 break
             except OSError as error:
                 # SQLite does not wait here for others who make the same change.
@@ -235,33 +191,17 @@ class Store:
         """
         if self._run(_sql.COUNT_OBJECTS).fetchone() != (0,):
             return
-        self._run("PRAGMA synchronous = OFF")
+        self._run(_sql.SYNCHRONOUS["off"])
         self._run(_sql.BEGIN_EXCLUSIVE)
         try:
             if self._run(_sql.COUNT_OBJECTS).fetchone() == (0,):
-                self._create(options)
+                made = _format.new(options.chunk_size, options.clock())
+                for statement, args in made:
+                    self._run(statement, args)
             self._run(_sql.COMMIT)
         except BaseException:
             self._roll_back()
             raise
-
-    def _create(self, options: Options) -> None:
-        for text in (*_sql.STAMP, *_sql.SCHEMA):
-            self._run(text)
-        now = options.clock()
-        self._run(_sql.ADD_ROOT_INODE, (now, now, now, now))
-        self._run(_sql.ADD_ENTRY, ("", "/", 4, 1))  # 4: a directory
-        inline_limit = min(options.chunk_size, INLINE_LIMIT)
-        self._run(_sql.SET_SETTING, ("chunk_size", options.chunk_size))
-        self._run(_sql.SET_SETTING, ("inline_limit", inline_limit))
-
-    def _read_settings(self) -> tuple[int, int]:
-        settings = dict(self.rows(_sql.READ_SETTINGS))
-        chunk_size = settings.get("chunk_size", 0)
-        inline_limit = settings.get("inline_limit", -1)
-        if not (0 < chunk_size <= CHUNK_LIMIT and 0 <= inline_limit <= chunk_size):
-            raise errors.corrupt(self.location, f"its settings are {settings}")
-        return chunk_size, inline_limit
 
     def close(self) -> None:
         """Close the connection; a batch still open is rolled back."""
@@ -280,14 +220,13 @@ class Store:
         """
         if self.location == MEMORY or self.read_only:
             return
-        (before,) = self._run("PRAGMA synchronous").fetchone()
-        self._run("PRAGMA synchronous = FULL")
+        self._run(_sql.SYNCHRONOUS["full"])
         try:
             with self.transaction:
                 self.write(_sql.TOUCH_SETTINGS)
             self._run(_sql.CHECKPOINT).fetchall()
         finally:
-            self._run(f"PRAGMA synchronous = {before}")
+            self._run(self._synchronous)
         sync_directory(os.path.dirname(os.path.abspath(self.location)))
 
     @property
@@ -448,155 +387,4 @@ class Store:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> Exception:
-        """Return what *error* is in the words of the standard library."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None:
-            return self._translated_from_python(error)
-        primary = code & 0xFF
-        if primary == sqlite3.SQLITE_NOTADB:
-            return errors.foreign(self.location, "it is not an SQLite database")
-        if primary in _DAMAGE:
-            return errors.corrupt(self.location, str(error))
-        if primary in _CONTENTION:
-            return errors.busy(self.location, self._timeout)
-        if primary == sqlite3.SQLITE_READONLY:
-            return errors.read_only(self.location)
-        number = _ERRNO.get(primary, errno.EIO)
-        return OSError(number, f"{os.strerror(number)} ({error})", self.location)
-
-    def _translated_from_python(self, error: Exception) -> Exception:
-        """Return what an error is that the module raises by itself, without a code."""
-        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-            return errors.closed()
-        if isinstance(error, UnicodeDecodeError | sqlite3.OperationalError):
-            return errors.corrupt(self.location, str(error))  # text that is no UTF-8
-        return error
-
-
-class Transaction:
-    """The write gate of a store: all that happens inside is kept, or nothing is.
-
-    Reentrant: inside another, or inside a batch, it is a savepoint. One object serves
-    the store, since all its state is the store's.
-    """
-
-    __slots__ = ("_store",)
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        self._store.lock.acquire()
-        try:
-            self._store.begin()
-        except BaseException:
-            self._store.lock.release()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._store.end(failed=kind is not None)
-        finally:
-            self._store.lock.release()
-
-
-class Snapshot:
-    """A scope in which a store's reads see one state, whoever writes meanwhile."""
-
-    __slots__ = ("_began", "_store")
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        self._store.lock.acquire()
-        try:
-            self._began = self._store.begin_read()
-        except BaseException:
-            self._store.lock.release()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if self._began:
-                self._store.end_read()
-        finally:
-            self._store.lock.release()
-
-
-# --- files ----------------------------------------------------------------------------
-
-
-def uri_of(location: str, query: str) -> str:
-    """Return SQLite's URI of a file, whatever characters its name holds.
-
-    >>> uri_of("/tmp/50% off?#1.db", "mode=ro")
-    'file:/tmp/50%25%20off%3F%231.db?mode=ro'
-    """
-    path = os.path.abspath(location).replace(os.sep, "/")
-    if not path.startswith("/"):
-        path = "/" + path  # file:/C:/...
-    return f"file:{quote(path)}?{query}"
-
-
-def refuse_unopenable(location: str, *, writing: bool) -> None:
-    """Raise what ``open()`` would for a path that no container can be at.
-
-    SQLite says no more than "unable to open database file".
-    """
-    if os.path.isdir(location):
-        raise errors.is_a_directory(location)
-    if os.path.exists(location):
-        if not os.access(location, os.W_OK if writing else os.R_OK):
-            raise errors.no_access(location)
-        return
-    directory = os.path.dirname(os.path.abspath(location))
-    if not os.path.exists(directory):
-        raise errors.not_found(location)
-    if not os.path.isdir(directory):
-        raise errors.not_a_directory(location)
-    if not writing:
-        raise errors.not_found(location)
-
-
-def has_content(path: str) -> bool:
-    """Tell whether there is a file at *path* that is not empty."""
-    try:
-        return os.path.getsize(path) > 0
-    except OSError:
-        return False
-
-
-def is_journal_of_new_file(path: str) -> bool:
-    """Tell whether *path* is the rollback journal of a database that began empty.
-
-    Its header holds, after the magic number, a count and a nonce, the number of pages
-    that the database had before (sqlite.org/fileformat2.html, "The Rollback Journal").
-    """
-    try:
-        with open(path, "rb") as journal:
-            header = journal.read(20)
-    except OSError:
-        return False
-    return header.startswith(JOURNAL_MAGIC) and header[16:20] == bytes(4)
-
-
-def sync_directory(directory: str) -> None:
-    """Carry the names in *directory* to the disk, where the host can (not Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return translated(error, self.location, self._timeout)

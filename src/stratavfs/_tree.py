@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from stratavfs import _sql
 from stratavfs._paths import below, inside, split
-from stratavfs.records import Inode, InodeId, StatResult, VPath
+from stratavfs.records import Buffer, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stratavfs._content import Buffer
     from stratavfs._store import Store
 
 DIRECTORY_MODE: Final = S_IFDIR | 0o755

@@ -19,6 +19,9 @@ VPath = NewType("VPath", str)
 InodeId = NewType("InodeId", int)
 """The identity of a file, a directory or a symbolic link within one container."""
 
+Buffer = bytes | bytearray | memoryview
+"""What holds bytes; ``collections.abc.Buffer`` comes with Python 3.12."""
+
 CHUNK_LIMIT: Final = 1 << 28
 """Bytes in the largest chunk: well below SQLite's limit of a billion for one value."""
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Self, final, overl
 
 from icontract import ensure, invariant
 
-from stratavfs import _check, _edits, _modes, _patterns, _search, errors
+from stratavfs import _check, _copies, _edits, _modes, _patterns, _search, errors
 from stratavfs._arguments import (
     as_view,
     checked_attribute,
@@ -40,7 +40,8 @@ from stratavfs._contracts import (
 from stratavfs._handle import ChunkFile, OpenHandles, wrap
 from stratavfs._layers import LayerStack
 from stratavfs._paths import normalize
-from stratavfs._store import MEMORY, SYNCHRONOUS, Options, Store
+from stratavfs._sql import SYNCHRONOUS
+from stratavfs._store import MEMORY, Options, Store
 from stratavfs._tree import Tree
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
 
 @invariant(
-    lambda self: self.closed or not self.check(),
+    lambda self: not self._is_open() or not self.check(),
     "the container keeps the rules of its format",
     enabled=SLOW,
 )
@@ -142,6 +143,7 @@ class VirtualFileSystem:
         self._edits = _edits.Edits(  # changes
             self._layers, tree, content, create_parents=create_parents
         )
+        self._copies = _copies.Copies(self._edits, self._layers, tree, content)
         self._handles = OpenHandles()  # closed together with this
         self._clock = clock  # nanoseconds since 1970
         self._collect_orphans(tree)
@@ -179,7 +181,7 @@ class VirtualFileSystem:
 
     def __del__(self) -> None:
         # Handles outlive a forgotten file system; the last one lets go of the file.
-        if hasattr(self, "_clock") and not self._store.closed and not self._handles:
+        if self._is_open() and not self._handles:
             self._store.warn_unclosed(self)
             self._store.close()
 
@@ -307,7 +309,7 @@ class VirtualFileSystem:
         """
         src, dst = normalize(src), normalize(dst)
         with self._writing(dst):
-            return self._edits.copy(
+            return self._copies.copy(
                 src, dst, self._clock(), metadata=False, follow=follow_symlinks
             )
 
@@ -315,7 +317,7 @@ class VirtualFileSystem:
         """Copy as :meth:`copy` does, with times and extended attributes too."""
         src, dst = normalize(src), normalize(dst)
         with self._writing(dst):
-            return self._edits.copy(
+            return self._copies.copy(
                 src, dst, self._clock(), metadata=True, follow=follow_symlinks
             )
 
@@ -772,7 +774,7 @@ class VirtualFileSystem:
         """
         src, dst = normalize(src), normalize(dst)
         with self._writing(dst):
-            self._edits.copy_tree(
+            self._copies.copy_tree(
                 src,
                 dst,
                 self._clock(),
@@ -954,6 +956,10 @@ class VirtualFileSystem:
         except BaseException:
             self._store.close()
             raise
+
+    def _is_open(self) -> bool:
+        """Tell whether it was made and not closed; one that failed has no clock."""
+        return hasattr(self, "_clock") and not self._store.closed
 
     # --- gates -----------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from tests.ground import integrity_of, query, tree_of
 
-from ground import integrity_of, query, tree_of
 from stratavfs import VirtualFileSystem
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calls import tree_of
-from outcomes import kind_of
+from tests.conformance.calls import tree_of
+from tests.conformance.outcomes import kind_of
 
 from stratavfs import StatResult
 

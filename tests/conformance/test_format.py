@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from ground import (
+from tests.ground import (
     APPLICATION_ID,
     connect,
     copy_as_killed,
@@ -21,6 +20,7 @@ from ground import (
     query,
     tree_of,
 )
+
 from stratavfs import ReadOnlyError, VirtualFileSystem
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from outcomes import World, assert_same, outcome
+from tests.conformance.outcomes import World, assert_same, outcome
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from outcomes import World, assert_same, outcome, outcomes
+from tests.conformance.outcomes import World, assert_same, outcome, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from outcomes import World, assert_same, outcome, outcomes
+from tests.conformance.outcomes import World, assert_same, outcome, outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.ground import tree_of
 
-from ground import tree_of
 from stratavfs import InvalidArgument, InvalidType, VirtualFileSystem
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-from calls import tree_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.conformance.calls import tree_of
 
 from stratavfs import VirtualFileSystem
 

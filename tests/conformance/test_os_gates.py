@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import icontract
 import pytest
-from calls import CALLS, READERS, WRITERS, path_places, public_methods, tree_of
+from tests.conformance.calls import (
+    CALLS,
+    READERS,
+    WRITERS,
+    path_places,
+    public_methods,
+    tree_of,
+)
 
 from stratavfs import InvalidArgument, ReadOnlyError, RootRefused, VirtualFileSystem
 

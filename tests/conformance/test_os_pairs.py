@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lab import STATES, Lab, Operation
+from tests.conformance.lab import STATES, Lab, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lab import STATES, Lab, Operation
+from tests.conformance.lab import STATES, Lab, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

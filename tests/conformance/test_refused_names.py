@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import icontract
 import pytest
-from calls import CALLS, tree_of
+from tests.conformance.calls import CALLS, tree_of
 
 from stratavfs import InvalidArgument, InvalidType
 

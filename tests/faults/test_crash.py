@@ -17,15 +17,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.ground import dump_of, integrity_of
 
-from ground import dump_of, integrity_of
 from stratavfs import VirtualFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ground import Dump
+    from tests.ground import Dump
 
     Step = Callable[[VirtualFileSystem], object]
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.ground import dump, lift_limit, limit_pages
 
-from ground import dump, lift_limit, limit_pages
 from stratavfs import BatchLost
 
 if TYPE_CHECKING:

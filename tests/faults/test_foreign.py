@@ -9,8 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from ground import (
+from tests.ground import (
     APPLICATION_ID,
     connect,
     copy_as_killed,
@@ -19,6 +18,7 @@ from ground import (
     make_foreign,
     run_unchecked,
 )
+
 from stratavfs import (
     CorruptDatabase,
     ForeignDatabase,

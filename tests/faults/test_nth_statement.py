@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-
-from ground import dump
+from tests.ground import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from tests.ground import run_unchecked
 
-from ground import run_unchecked
 from stratavfs import _sql
 
 if TYPE_CHECKING:

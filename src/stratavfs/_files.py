@@ -1,0 +1,80 @@
+"""What the store needs to know of files on the host: pure questions, nothing of SQLite.
+
+No file that may be open as a database is opened here: closing it would drop the locks
+that this process has on it. A journal may be.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+from urllib.parse import quote
+
+from stratavfs import errors
+
+JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+
+
+def uri_of(location: str, query: str) -> str:
+    """Return SQLite's URI of a file, whatever characters its name holds.
+
+    >>> uri_of("/tmp/50% off?#1.db", "mode=ro")
+    'file:/tmp/50%25%20off%3F%231.db?mode=ro'
+    """
+    path = os.path.abspath(location).replace(os.sep, "/")
+    if not path.startswith("/"):
+        path = "/" + path  # file:/C:/...
+    return f"file:{quote(path)}?{query}"
+
+
+def refuse_unopenable(location: str, *, writing: bool) -> None:
+    """Raise what ``open()`` would for a path that no container can be at.
+
+    SQLite says no more than "unable to open database file".
+    """
+    if os.path.isdir(location):
+        raise errors.is_a_directory(location)
+    if os.path.exists(location):
+        if not os.access(location, os.W_OK if writing else os.R_OK):
+            raise errors.no_access(location)
+        return
+    directory = os.path.dirname(os.path.abspath(location))
+    if not os.path.exists(directory):
+        raise errors.not_found(location)
+    if not os.path.isdir(directory):
+        raise errors.not_a_directory(location)
+    if not writing:
+        raise errors.not_found(location)
+
+
+def has_content(path: str) -> bool:
+    """Tell whether there is a file at *path* that is not empty."""
+    try:
+        return os.path.getsize(path) > 0
+    except OSError:
+        return False
+
+
+def is_journal_of_new_file(path: str) -> bool:
+    """Tell whether *path* is the rollback journal of a database that began empty.
+
+    Its header holds, after the magic number, a count and a nonce, the number of pages
+    that the database had before (sqlite.org/fileformat2.html, "The Rollback Journal").
+    """
+    try:
+        with open(path, "rb") as journal:
+            header = journal.read(20)
+    except OSError:
+        return False
+    return header.startswith(JOURNAL_MAGIC) and header[16:20] == bytes(4)
+
+
+def sync_directory(directory: str) -> None:
+    """Carry the names in *directory* to the disk, where the host can (not Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

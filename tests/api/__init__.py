@@ -1,1 +1,0 @@
-"""A package, because tests/model has files of the same names."""

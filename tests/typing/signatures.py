@@ -1,0 +1,168 @@
+"""What type checkers see: mypy reads this file, nobody runs it.
+
+``tests/test_public_api.py`` proves that every public method is named here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, assert_type
+
+from stratavfs import DirEntry, Finding, StatResult, VirtualFileSystem
+from stratavfs._handle import ChunkFile
+from stratavfs._search import ScandirIterator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def opening_and_closing(path: Path) -> None:
+    assert_type(VirtualFileSystem(), VirtualFileSystem)
+    assert_type(VirtualFileSystem(path, 4096, True, immutable=True), VirtualFileSystem)
+    VirtualFileSystem(timeout=1, synchronous="full", clock=lambda: 0)
+    VirtualFileSystem(synchronous="never")  # type: ignore[arg-type]
+    VirtualFileSystem(chunk_size="4096")  # type: ignore[arg-type]
+    with VirtualFileSystem() as vfs:
+        assert_type(vfs, VirtualFileSystem)
+        assert_type(vfs.db_path, str)
+        assert_type(vfs.chunk_size, int)
+        assert_type(vfs.read_only, bool)
+        assert_type(vfs.closed, bool)
+        assert_type(vfs.flush(), None)
+        assert_type(vfs.sync(), None)
+        assert_type(vfs.check(), list[Finding])
+        assert_type(vfs.close(), None)
+
+
+def whole_files(vfs: VirtualFileSystem, path: Path) -> None:
+    assert_type(vfs.read_bytes("/a"), bytes)
+    assert_type(vfs.read_bytes(path), bytes)
+    assert_type(vfs.read_text("/a", "utf-8", "strict", ""), str)
+    assert_type(vfs.write_bytes("/a", b""), int)
+    assert_type(vfs.write_bytes("/a", bytearray()), int)
+    assert_type(vfs.write_bytes("/a", memoryview(b"")), int)
+    assert_type(vfs.write_text("/a", "", newline="\n"), int)
+    assert_type(vfs.copy("/a", "/b", follow_symlinks=False), str)
+    assert_type(vfs.copy2("/a", path), str)
+    assert_type(vfs.touch("/a", 0o600, exist_ok=False), None)
+    assert_type(vfs.truncate("/a", 0), None)
+    assert_type(vfs.remove("/a"), None)
+    assert_type(vfs.unlink(path), None)
+    vfs.read_bytes(b"/a")  # type: ignore[arg-type]
+    vfs.write_bytes("/a", "text")  # type: ignore[arg-type]
+    vfs.write_text("/a", b"bytes")  # type: ignore[arg-type]
+
+
+def handles(vfs: VirtualFileSystem, mode: str, size: int, binary: bool) -> None:
+    assert_type(vfs.open("/a"), io.TextIOWrapper)
+    assert_type(vfs.open("/a", "r"), io.TextIOWrapper)
+    assert_type(vfs.open("/a", "w+", encoding="utf-8", newline=""), io.TextIOWrapper)
+    assert_type(vfs.open("/a", "at", 1), io.TextIOWrapper)
+    assert_type(vfs.open("/a", "rb"), io.BufferedReader)
+    assert_type(vfs.open("/a", "wb"), io.BufferedWriter)
+    assert_type(vfs.open("/a", "ab"), io.BufferedWriter)
+    assert_type(vfs.open("/a", "xb"), io.BufferedWriter)
+    assert_type(vfs.open("/a", "r+b"), io.BufferedRandom)
+    assert_type(vfs.open("/a", "w+b", -1), io.BufferedRandom)
+    assert_type(vfs.open("/a", "rb", 0), ChunkFile)
+    assert_type(vfs.open("/a", "r+b", buffering=0), ChunkFile)
+    assert_type(vfs.open("/a", "rb", size), BinaryIO)
+    assert_type(vfs.open("/a", mode), IO[Any])
+    assert_type(vfs.open("/a", mode, size), IO[Any])
+    assert_type(vfs.open("/a", "rb" if binary else "wb"), BinaryIO)
+    with vfs.open("/a") as text:
+        assert_type(text.read(), str)
+    with vfs.open("/a", "rb") as data:
+        assert_type(data.read(), bytes)
+    with vfs.open("/a", "rb", 0) as raw:
+        assert_type(raw.readall(), bytes)
+    vfs.open("/a", buffering="big")  # type: ignore[call-overload]
+
+
+def as_standard_objects(raw: ChunkFile) -> tuple[io.RawIOBase, BinaryIO, io.IOBase]:
+    return raw, raw, raw
+
+
+def asking(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.exists("/a"), bool)
+    assert_type(vfs.lexists("/a"), bool)
+    assert_type(vfs.isfile("/a"), bool)
+    assert_type(vfs.isdir("/a"), bool)
+    assert_type(vfs.islink("/a"), bool)
+    assert_type(vfs.stat("/a", follow_symlinks=False), StatResult)
+    assert_type(vfs.lstat("/a"), StatResult)
+    assert_type(vfs.getsize("/a"), int)
+    assert_type(vfs.samefile("/a", "/b"), bool)
+
+
+def links_and_attributes(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.symlink("a", "/b", target_is_directory=True), None)
+    assert_type(vfs.readlink("/b"), str)
+    assert_type(vfs.link("/a", "/c", follow_symlinks=False), None)
+    assert_type(vfs.chmod("/a", 0o600), None)
+    assert_type(vfs.chown("/a", 0, "staff"), None)
+    assert_type(vfs.utime("/a"), None)
+    assert_type(vfs.utime("/a", (1.5, 2)), None)
+    assert_type(vfs.utime("/a", ns=(1, 2)), None)
+    assert_type(vfs.getxattr("/a", "k"), bytes)
+    assert_type(vfs.setxattr("/a", "k", b"v", 1), None)
+    assert_type(vfs.listxattr("/a"), list[str])
+    assert_type(vfs.removexattr("/a", "k"), None)
+    vfs.utime("/a", ns=(1.5, 2))  # type: ignore[arg-type]
+
+
+def directories(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.mkdir("/d", True, True, mode=0o700), None)
+    assert_type(vfs.makedirs("/d", exist_ok=True), None)
+    assert_type(vfs.listdir(), list[str])
+    assert_type(vfs.scandir(), ScandirIterator)
+    with vfs.scandir("/d") as entries:
+        for entry in entries:
+            assert_type(entry, DirEntry)
+            assert_type(entry.name, str)
+            assert_type(entry.path, str)
+            assert_type(entry.is_dir(), bool)
+            assert_type(entry.stat(), StatResult)
+            assert_type(os.fspath(entry), str)
+            vfs.read_bytes(entry)
+    assert_type(vfs.rmdir("/d"), None)
+    assert_type(vfs.rmtree("/d"), None)
+    assert_type(vfs.copytree("/d", "/e", ignore=lambda _, names: names), str)
+
+
+def moving(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.rename("/a", "/b"), None)
+    assert_type(vfs.replace("/a", "/b"), None)
+    assert_type(vfs.move("/a", "/b"), str)
+
+
+def searching(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.walk(), Iterator[tuple[str, list[str], list[str]]])
+    assert_type(vfs.glob("*"), list[str])
+    assert_type(vfs.iglob("*"), Iterator[str])
+
+
+def layers(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.add_underlay(vfs, 1, "base"), str)
+    assert_type(vfs.remove_underlay("base"), bool)
+    assert_type(vfs.list_layers(), list[dict[str, object]])
+    assert_type(vfs.which_layer("/a"), str | None)
+    assert_type(vfs.which_layer_detailed("/a"), dict[str, object])
+
+
+def batches(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.atomic_batch(), AbstractContextManager[None])
+    with vfs.atomic_batch() as nothing:
+        assert_type(nothing, None)
+
+
+def records(stat: StatResult, finding: Finding) -> None:
+    assert_type(stat.st_mtime, float)
+    assert_type(stat.st_mtime_ns, int)
+    assert_type(stat.source_layer, str)
+    assert_type(stat.is_directory, bool)
+    assert_type(finding.rule, int)
+    assert_type(str(finding), str)
