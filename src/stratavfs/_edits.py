@@ -171,11 +171,15 @@ class Edits:
             self._move(source, target, at)
 
     def move(self, src: VPath, dst: VPath, at: int) -> VPath:
-        """Move *src* to *dst*, or into the directory *dst*, as ``shutil.move`` does."""
+        """Move *src* to *dst*, or into the directory *dst*, as ``shutil.move`` does.
+
+        As it does from Python 3.13 on: a link goes into the directory it leads to.
+        """
         if src == ROOT:
             raise errors.root_busy(src)
-        source, target = self._layers.locate(src), self._layers.locate(dst)
-        if target.is_directory and target.path != source.path:
+        source = self._layers.locate(src, follow=False)
+        target = self._layers.locate(dst)
+        if src != dst and target.is_directory and target.path != source.path:
             dst = join(dst, name_of(src))
             if self._layers.locate(dst, follow=False).inode is not None:
                 raise errors.destination_exists(src, dst)
@@ -319,8 +323,7 @@ class Edits:
 
     def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
         """Make sure that the directory of *entry* is there; note the change in it."""
-        if entry.path != entry.asked:
-            check_length(entry.path, entry.asked)
+        check_length(entry.path, entry.asked)
         self._require_room(entry, parents=parents)
         top = entry.missing or entry.path
         self._tree.stamp_directory(parent_of(top), at)

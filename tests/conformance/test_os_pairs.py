@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import sys
@@ -81,8 +82,17 @@ def link_on_disk(src: str, dst: str) -> None:
 
 
 def moved_on_disk(src: str, dst: str) -> Any:
-    """Return where it went, which shutil forgets to do where both are one."""
-    return shutil.move(src, dst) or dst
+    """Do as Python 3.13 does, and say where it went where both are one.
+
+    Before, a link was not moved into the directory it leads to.
+    """
+    if os.path.islink(src) and os.path.isdir(dst) and src != dst:
+        place = os.path.join(dst, os.path.basename(src))
+        if os.path.lexists(place):
+            raise shutil.Error(errno.EEXIST, "Destination path already exists")
+        os.rename(src, place)
+        return place
+    return dst if src == dst and os.path.lexists(src) else shutil.move(src, dst) or dst
 
 
 TWO_PATHS: dict[str, Operation] = {

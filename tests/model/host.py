@@ -27,8 +27,16 @@ def normalised(path: Any) -> str:
 
 
 def missing_above(host: str) -> list[str]:
-    """Return the directories that have to be made above *host*, topmost first."""
+    """Return the directories that have to be made above *host*, topmost first.
+
+    There are none where the way there leads through a broken link.
+    """
     missing: list[str] = []
+    above = host
+    while above != "/":
+        if os.path.islink(above) and not os.path.exists(above):
+            return []
+        above = os.path.dirname(above)
     at = os.path.realpath(os.path.dirname(host))
     while not os.path.lexists(at):
         missing.insert(0, at)

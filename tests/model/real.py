@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from errno import EBUSY, EEXIST, EINVAL, ENOTDIR
+from errno import EBUSY, EEXIST, EINVAL, ENOENT, ENOTDIR
 from pathlib import Path
 from stat import S_ISLNK
 from types import SimpleNamespace
@@ -79,7 +79,7 @@ class Real:
             with open(host, "wb") as file:
                 return file.write(content)
 
-        return self._with_parents(host, act, follow=True)
+        return self._with_parents(host, act)
 
     def write_text(self, path: Any, text: str, *, newline: str | None = None) -> int:
         host = self.host(path)
@@ -91,12 +91,12 @@ class Real:
             with open(host, "w", encoding="utf-8", newline=newline) as file:
                 return file.write(text)
 
-        return self._with_parents(host, act, follow=True)
+        return self._with_parents(host, act)
 
     def touch(self, path: Any, mode: int = 0o644, exist_ok: bool = True) -> None:
         host = self.host(path)
         act = lambda: Path(host).touch(mode, exist_ok)  # noqa: E731
-        self._with_parents(host, act, follow=True)
+        self._with_parents(host, act)
 
     def truncate(self, path: Any, length: int) -> None:
         os.truncate(self.host(path), length)
@@ -123,25 +123,31 @@ class Real:
                 raise OSError(error.errno, "", error.filename2) from error
 
         read = os.path.realpath(source) if follow else source
-        made = self._with_parents(target, act, follow=True, source=read)
+        made = self._with_parents(target, act, source=read)
         return str(virtual_name(made))
 
     # --- asking -----------------------------------------------------------------------
 
+    def _says(self, ask: Callable[[str], bool], path: Any) -> bool:
+        try:
+            return ask(self.host(path))
+        except OSError:  # too long: os.path says no
+            return False
+
     def exists(self, path: Any) -> bool:
-        return os.path.exists(self.host(path))
+        return self._says(os.path.exists, path)
 
     def lexists(self, path: Any) -> bool:
-        return os.path.lexists(self.host(path))
+        return self._says(os.path.lexists, path)
 
     def isfile(self, path: Any) -> bool:
-        return os.path.isfile(self.host(path))
+        return self._says(os.path.isfile, path)
 
     def isdir(self, path: Any) -> bool:
-        return os.path.isdir(self.host(path))
+        return self._says(os.path.isdir, path)
 
     def islink(self, path: Any) -> bool:
-        return os.path.islink(self.host(path))
+        return self._says(os.path.islink, path)
 
     def stat(self, path: Any, *, follow_symlinks: bool = True) -> Any:
         return self._status(self.host(path), follow=follow_symlinks)
@@ -213,7 +219,13 @@ class Real:
     ) -> None:
         host = self.host(path)
         with naming(host):
-            Path(host).mkdir(mode, parents, exist_ok)
+            try:
+                Path(host).mkdir(mode, parents, exist_ok)
+            except FileExistsError:
+                if os.path.lexists(host):
+                    raise
+                # Promised: what makedirs says below a broken link, not its name.
+                raise FileNotFoundError(ENOENT, "") from None
 
     def makedirs(self, path: Any, exist_ok: bool = False, *, mode: int) -> None:
         host = self.host(path)
@@ -267,6 +279,8 @@ class Real:
             # Promised: renameat2(RENAME_NOREPLACE), in the kernel's order.
             for host in (source, target):
                 os.stat(os.path.dirname(host) + "/.")
+            if target == self.root:
+                raise FileExistsError(EEXIST, "")
             os.lstat(source)
             if os.path.lexists(target):
                 raise FileExistsError(EEXIST, "")
@@ -298,9 +312,8 @@ class Real:
         self._refuse_root(source)
         target = self.host(dst)
         place = target
-        if os.path.isdir(target) and (
-            os.path.islink(source) or not same_file(source, target)
-        ):
+        is_other = source != target and os.path.isdir(target)
+        if is_other and (os.path.islink(source) or not same_file(source, target)):
             place = os.path.join(target, os.path.basename(source))
             if os.path.lexists(place):
                 raise shutil.Error
@@ -336,7 +349,6 @@ class Real:
         host: str,
         act: Callable[[], T],
         *,
-        follow: bool = False,
         source: str | None = None,
     ) -> T:
         """Make the directories missing above *host*, if all else goes well.
@@ -347,8 +359,7 @@ class Real:
             return act()
         if source is not None and not os.path.lexists(source):
             return act()
-        place = os.path.realpath(host) if follow and os.path.islink(host) else host
-        made = missing_above(place)
+        made = missing_above(host)
         if not made:
             return act()
         above = os.path.dirname(made[0])
