@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from icontract import SLOW
 
 from stratavfs import VirtualFileSystem, _sql
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 10, 1000
 
-counting = pytest.mark.skipif(SLOW, reason="the slow contracts ask questions too")
+counting = pytest.mark.no_slow_contracts("single")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
+    pytest.mark.no_slow_contracts("single"),
     pytest.mark.slow,
     pytest.mark.skipif(
         not os.path.exists("/proc/self/status"), reason="Linux tells RssAnon"

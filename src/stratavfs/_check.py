@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from stratavfs import _sql
 from stratavfs.records import Finding
@@ -13,10 +14,25 @@ if TYPE_CHECKING:
     from stratavfs._store import Store
 
 
+# How many changes a store had seen when its last check found nothing.
+_healthy_at: WeakKeyDictionary[Store, int] = WeakKeyDictionary()
+
+
 def check(store: Store) -> list[Finding]:
     """Return every violation of the format's rules, by their numbers; [] is health."""
     with store.snapshot(), store.lenient_text():
         return [*_broken_rules(store), *_broken_texts(store)]
+
+
+def is_healthy(store: Store) -> bool:
+    """Tell whether a check finds nothing; free while nothing has been written since."""
+    changes = store.changes
+    if _healthy_at.get(store) == changes:
+        return True
+    if check(store):
+        return False
+    _healthy_at[store] = changes
+    return True
 
 
 def _broken_rules(store: Store) -> Iterator[Finding]:

@@ -15,7 +15,6 @@ from stratavfs.records import VPath
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from stratavfs._patterns import Pattern
     from stratavfs.records import StatResult
@@ -238,12 +237,7 @@ class ScandirIterator:
     def __enter__(self) -> ScandirIterator:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

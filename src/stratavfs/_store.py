@@ -233,6 +233,11 @@ class Store:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def changes(self) -> int:
+        """Rows this connection has changed so far, what was rolled back included."""
+        return self._cx.total_changes
+
     def require_open(self) -> None:
         if self._closed:
             raise errors.closed()

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from _typeshed import (
         OpenBinaryMode,
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
 
 
 @invariant(
-    lambda self: not self._is_open() or not self.check(),
+    lambda self: not self._is_open() or _check.is_healthy(self._store),
     "the container keeps the rules of its format",
     enabled=SLOW,
 )
@@ -171,12 +170,7 @@ class VirtualFileSystem:
         self._store.require_open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

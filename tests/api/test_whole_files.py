@@ -405,6 +405,7 @@ def test_remove_takes_the_file_away(vfs: VirtualFileSystem) -> None:
     assert not vfs.exists("/f")
 
 
+@pytest.mark.no_slow_contracts("single")
 def test_unlink_is_remove() -> None:
     assert VirtualFileSystem.unlink is VirtualFileSystem.remove
 

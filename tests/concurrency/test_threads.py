@@ -105,6 +105,7 @@ def test_sum_moved_between_files_is_the_same_at_every_look(
     assert set(sums) == {400}
 
 
+@pytest.mark.no_slow_contracts("threads")
 def test_random_calls_from_all_threads_raise_only_what_files_raise(
     shared: VirtualFileSystem,
 ) -> None:
@@ -142,6 +143,7 @@ def append(vfs: VirtualFileSystem, path: str) -> None:
         handle.write(b"x" * 70)
 
 
+@pytest.mark.no_slow_contracts("threads")
 def test_readers_see_whole_contents_while_they_are_replaced(
     shared: VirtualFileSystem,
 ) -> None:

@@ -200,6 +200,7 @@ def test_open_binary_line_buffered_warns_as_the_builtin(
     assert_same(mem, tmp_path, script)
 
 
+@pytest.mark.no_slow_contracts("single")
 def test_open_warns_at_the_line_of_the_caller(mem: VirtualFileSystem) -> None:
     with pytest.warns(RuntimeWarning) as caught:
         mem.open("/f", "wb", 1).close()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from stratavfs import VirtualFileSystem
 
+pytestmark = pytest.mark.no_slow_contracts("single")
+
 BIG = bytes(range(256)) * 4
 
 
