@@ -57,7 +57,9 @@ def test_page_examples_run(
     for block in FENCE.finditer(text):
         # Empty lines before it, so that a failure names the line of the page.
         lines = text.count("\n", 0, block.start(1))
-        exec(compile("\n" * lines + block[1], str(page), "exec"), scope)
+        code = "\n" * lines + block[1]
+        # Their asserts count under -O too.
+        exec(compile(code, str(page), "exec", optimize=0), scope)
 
     left_open = [v for v in scope.values() if isinstance(v, VirtualFileSystem)]
     for vfs in left_open:

@@ -60,5 +60,5 @@ path_is_not_root = require(
 source_is_not_root = require(
     lambda src: is_not_root(src),  # noqa: PLW0108
     "the root is never moved",
-    error=lambda src: errors.root_busy(normalize(src)),
+    error=lambda src, dst: errors.root_busy(normalize(src), normalize(dst)),
 )

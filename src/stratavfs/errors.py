@@ -239,8 +239,9 @@ def no_access(location: str) -> OSError:
     return from_errno(EACCES, location)
 
 
-def root_busy(path: str) -> RootRefused:
-    return RootRefused(EBUSY, "the root directory stays where it is", path)
+def root_busy(path: str, other: str | None = None) -> RootRefused:
+    message = "the root directory stays where it is"
+    return RootRefused(EBUSY, message, path, None, other)
 
 
 def root_is_a_directory(path: str) -> RootIsADirectory:

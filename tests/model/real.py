@@ -272,7 +272,6 @@ class Real:
 
     def rename(self, src: Any, dst: Any) -> None:
         source = self.host(src)
-        self._refuse_root(source)
         target = self.host(dst)
 
         def act() -> None:
@@ -287,11 +286,11 @@ class Real:
             os.rename(source, target)
 
         with naming(source, target):
+            self._refuse_root(source)
             self._with_parents(target, act, source=source)
 
     def replace(self, src: Any, dst: Any) -> None:
         source = self.host(src)
-        self._refuse_root(source)
         target = self.host(dst)
 
         def act() -> None:
@@ -300,6 +299,7 @@ class Real:
             os.replace(source, target)
 
         with naming(source, target):
+            self._refuse_root(source)
             self._with_parents(target, act, source=source)
 
     def move(self, src: Any, dst: Any) -> str:
@@ -309,9 +309,10 @@ class Real:
         there is one, and its error stands.
         """
         source = self.host(src)
-        self._refuse_root(source)
         target = self.host(dst)
         place = target
+        with naming(source, target):
+            self._refuse_root(source)
         is_other = source != target and os.path.isdir(target)
         if is_other and (os.path.islink(source) or not same_file(source, target)):
             place = os.path.join(target, os.path.basename(source))
