@@ -64,7 +64,12 @@ class Copies:
         """Copy the directory *src* with everything below it to *dst*."""
         source = self._layers.locate(src)
         source.require_directory()
-        if is_within(self._layers.locate(dst).path, source.path):
+        target = self._layers.locate(dst)
+        mergeable = dirs_exist_ok and target.is_directory
+        if not mergeable:  # a broken link is in the way as well
+            self._layers.locate(dst, follow=False).require_absent()
+        self._edits.require_room(target, parents=True)
+        if is_within(target.path, source.path):
             raise errors.into_itself(src)
         copied: list[tuple[Inode, InodeId]] = []
         todo = [(src, dst)]

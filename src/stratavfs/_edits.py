@@ -106,7 +106,7 @@ class Edits:
         """Give the file at *src* one more name."""
         inode = self._layers.locate(src, follow=follow).require()
         entry = self._layers.locate(dst, follow=False)
-        self._require_room(entry)
+        self.require_room(entry)
         entry.require_absent()
         if inode.is_directory:
             raise errors.not_permitted(src)
@@ -197,8 +197,8 @@ class Edits:
         """Return both ends of a move, refused in the order of ``rename(2)``."""
         source = self._layers.locate(src, follow=False)
         target = self._layers.locate(dst, follow=False)
-        self._require_room(source, parents=False)
-        self._require_room(target)
+        self.require_room(source, parents=False)
+        self.require_room(target)
         if source.path == ROOT:
             raise errors.root_busy(src)
         if target.path == ROOT:
@@ -309,7 +309,7 @@ class Edits:
             entry.path, mode, at, size=size, target=target, content=content
         )
 
-    def _require_room(self, entry: Entry, *, parents: bool | None = None) -> None:
+    def require_room(self, entry: Entry, *, parents: bool | None = None) -> None:
         """Refuse what is absent together with its directory, unless that is made.
 
         *parents* says whether missing ones are made; None is the instance's choice.
@@ -324,7 +324,7 @@ class Edits:
     def _make_room(self, entry: Entry, at: int, *, parents: bool | None = None) -> None:
         """Make sure that the directory of *entry* is there; note the change in it."""
         check_length(entry.path, entry.asked)
-        self._require_room(entry, parents=parents)
+        self.require_room(entry, parents=parents)
         top = entry.missing or entry.path
         self._tree.stamp_directory(parent_of(top), at)
         for directory in ancestors(entry.path, top):

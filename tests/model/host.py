@@ -26,17 +26,23 @@ def normalised(path: Any) -> str:
     return text
 
 
+def is_through_broken_link(host: str) -> bool:
+    """Tell whether *host*, or a directory above it, is a link that leads nowhere."""
+    while host != "/":
+        if os.path.islink(host) and not os.path.exists(host):
+            return True
+        host = os.path.dirname(host)
+    return False
+
+
 def missing_above(host: str) -> list[str]:
     """Return the directories that have to be made above *host*, topmost first.
 
     There are none where the way there leads through a broken link.
     """
+    if is_through_broken_link(host):
+        return []
     missing: list[str] = []
-    above = host
-    while above != "/":
-        if os.path.islink(above) and not os.path.exists(above):
-            return []
-        above = os.path.dirname(above)
     at = os.path.realpath(os.path.dirname(host))
     while not os.path.lexists(at):
         missing.insert(0, at)

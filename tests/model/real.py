@@ -23,6 +23,7 @@ from tests.model.compare import virtual_name
 from tests.model.host import (
     clone,
     copy_beside,
+    is_through_broken_link,
     missing_above,
     naming,
     normalised,
@@ -248,13 +249,21 @@ class Real:
         self._refuse_root(host)
         if os.path.islink(host):  # shutil gives no number here
             raise NotADirectoryError(ENOTDIR, "", host)
-        shutil.rmtree(host)
+        # Promised: at once. Step by step, a link on the way there may go first.
+        with naming(host):
+            os.stat(os.path.dirname(host))
+            here = os.path.realpath(os.path.dirname(host))
+            shutil.rmtree(os.path.join(here, os.path.basename(host)))
 
     def copytree(
         self, src: Any, dst: Any, *, symlinks: bool, dirs_exist_ok: bool
     ) -> str:
         source, target = self.host(src), self.host(dst)
         os.scandir(source).close()  # a source that cannot be read comes first
+        if os.path.lexists(target) and not (dirs_exist_ok and os.path.isdir(target)):
+            raise FileExistsError(EEXIST, "", target)
+        if is_through_broken_link(target):
+            os.stat(target)
         inside = os.path.realpath(target) + "/"
         if inside.startswith(os.path.realpath(source) + "/"):
             raise OSError(EINVAL, "", source)  # promised; shutil would not end

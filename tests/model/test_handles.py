@@ -224,7 +224,7 @@ class Handles(RuleBasedStateMachine):
 
     @rule(slot=slots)
     def tell(self, slot: int) -> None:
-        # Not seekable(): after a refused seek FileIO says no for good (CPython's quirk).
+        # Not seekable(): a refused first seek makes FileIO say no for good.
         for verb in ("tell", "readable", "writable"):
             self.handle(slot, verb)
 
