@@ -186,9 +186,11 @@ class LayerStack:
     def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
         """Yield (parent key, name) of all below the directory *path*, links as such."""
         top = self._directory(path)
-        cut = len(inside(top))  # where a link led to it, the caller's path stays
-        for parent, name in self._tree.below(top, name_glob):
-            yield inside(path) + parent[cut:], name
+        found = self._tree.below(top, name_glob)
+        if top == path:
+            return found
+        cut = len(inside(top))  # a link led there: the caller's path stays
+        return ((inside(path) + parent[cut:], name) for parent, name in found)
 
     def _directory(self, path: VPath) -> VPath:
         entry = self.locate(path)

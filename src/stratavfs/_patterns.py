@@ -89,5 +89,13 @@ def name_filter(segment: str) -> str:
     >>> name_filter("*.py"), name_filter("[!a]*"), name_filter("**")
     ('*.py', '*', '*')
     """
-    plain = "[" not in segment and len(segment) <= _paths.NAME_LIMIT
-    return segment.replace(RECURSIVE, "*") if plain else "*"
+    return segment.replace(RECURSIVE, "*") if is_filter_exact(segment) else "*"
+
+
+def is_filter_exact(segment: str) -> bool:
+    """Tell whether :func:`name_filter` lets through nothing that does not match.
+
+    >>> is_filter_exact("*.py"), is_filter_exact("[!a]*")
+    (True, False)
+    """
+    return "[" not in segment and len(segment) <= _paths.NAME_LIMIT

@@ -89,9 +89,9 @@ def glob(reader: Reader, pattern: Pattern) -> Iterator[VPath]:
     found = _matching(reader, pattern.segments)
     if pattern.segments.count(_patterns.RECURSIVE) > 1:
         found = iter(dict.fromkeys(found))  # two ways may lead to one path
-    for path in found:
-        if not pattern.directories_only or S_ISDIR(reader.type_of(path)):
-            yield path
+    if not pattern.directories_only:
+        return found
+    return (path for path in found if S_ISDIR(reader.type_of(path)))
 
 
 Match = tuple[VPath, tuple[str, ...]]  # a path, and the segments still to be matched
@@ -136,10 +136,12 @@ def _step_below(reader: Reader, at: VPath, rest: tuple[str, ...]) -> Iterator[Ma
     if not rest:
         yield at, ()
     last = rest[0] if rest else "*"
-    matches = _patterns.matcher(last)
-    for parent, name in reader.below(at, _patterns.name_filter(last)):
-        if matches(name):
-            yield VPath(parent + name), ()
+    found = reader.below(at, _patterns.name_filter(last))
+    if not _patterns.is_filter_exact(last):
+        matches = _patterns.matcher(last)
+        found = (entry for entry in found if matches(entry[1]))
+    for parent, name in found:
+        yield VPath(parent + name), ()
 
 
 def directories_below(reader: Reader, top: VPath) -> Iterator[VPath]:

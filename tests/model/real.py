@@ -262,8 +262,11 @@ class Real:
         os.scandir(source).close()  # a source that cannot be read comes first
         if os.path.lexists(target) and not (dirs_exist_ok and os.path.isdir(target)):
             raise FileExistsError(EEXIST, "", target)
-        if is_through_broken_link(target):
-            os.stat(target)
+        try:
+            os.stat(os.path.dirname(target) + "/.")
+        except FileNotFoundError:  # else there is no way to make it
+            if is_through_broken_link(target):
+                raise
         inside = os.path.realpath(target) + "/"
         if inside.startswith(os.path.realpath(source) + "/"):
             raise OSError(EINVAL, "", source)  # promised; shutil would not end
