@@ -220,13 +220,16 @@ class Store:
         """
         if self.location == MEMORY or self.read_only:
             return
-        self._run(_sql.SYNCHRONOUS["full"])
-        try:
-            with self.transaction:
-                self.write(_sql.TOUCH_SETTINGS)
-            self._run(_sql.CHECKPOINT).fetchall()
-        finally:
-            self._run(self._synchronous)
+        with self.lock:  # no other thread's transaction may begin in between
+            if self._depth:
+                raise errors.sync_in_batch(self.location)
+            self._run(_sql.SYNCHRONOUS["full"])
+            try:
+                with self.transaction:
+                    self.write(_sql.TOUCH_SETTINGS)
+                self._run(_sql.CHECKPOINT).fetchall()
+            finally:
+                self._run(self._synchronous)
         sync_directory(os.path.dirname(os.path.abspath(self.location)))
 
     @property

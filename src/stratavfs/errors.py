@@ -227,6 +227,11 @@ def corrupt(location: str, why: str) -> CorruptDatabase:
     return CorruptDatabase(EIO, message, location)
 
 
+def sync_in_batch(location: str) -> OSError:
+    message = "nothing of a batch is stored before it is left; sync() after that"
+    return OSError(EINVAL, message, location)
+
+
 def needs_recovery(location: str) -> OSError:
     message = (
         "changes in the write-ahead log beside the container cannot be read here; "

@@ -212,6 +212,9 @@ class VirtualFileSystem:
         """Flush, and carry everything written so far to the disk.
 
         After it returns, a power cut loses nothing of it.
+
+        Raises:
+            OSError: (EINVAL) inside a batch, of which nothing is stored yet.
         """
         self._store.require_open()
         self._handles.flush()

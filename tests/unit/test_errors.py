@@ -38,6 +38,7 @@ OF_ONE_PATH: dict[str, tuple[int, type[OSError]]] = {
     "no_access": (errno.EACCES, PermissionError),
     "batch_lost": (errno.ECANCELED, errors.BatchLost),
     "needs_recovery": (errno.EROFS, OSError),
+    "sync_in_batch": (errno.EINVAL, OSError),
     "root_busy": (errno.EBUSY, errors.RootRefused),
     "root_is_a_directory": (errno.EISDIR, errors.RootIsADirectory),
     "root_exists": (errno.EEXIST, errors.RootExists),
@@ -57,6 +58,7 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("too_new", ("x.db", 7, 1), errno.EINVAL, "format 7, .* up to 1; update"),
     ("corrupt", ("x.db", "why"), errno.EIO, r"\(why\); restore it"),
     ("needs_recovery", ("x.db",), errno.EROFS, "open it once for writing"),
+    ("sync_in_batch", ("x.db",), errno.EINVAL, "after that"),
     ("stale", ("x.db",), errno.ESTALE, "open it again"),
 ]
 

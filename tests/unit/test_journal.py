@@ -102,3 +102,17 @@ def test_creation_that_fails_leaves_an_empty_file_that_opens(
     assert path.stat().st_size == 0
     with VirtualFileSystem(path) as vfs:
         assert vfs.listdir("/") == []
+
+
+def test_sync_inside_a_batch_is_refused_and_the_batch_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    with VirtualFileSystem(path) as vfs:
+        with vfs.atomic_batch():
+            vfs.write_text("/a", "kept")
+            with pytest.raises(OSError, match="after that") as caught:
+                vfs.sync()
+
+        assert caught.value.errno == errno.EINVAL
+        assert caught.value.filename == str(path)
+        assert vfs.read_text("/a") == "kept"
+        vfs.sync()
