@@ -245,7 +245,7 @@ REMOVE_INODES_BELOW: Final = (
 )
 REMOVE_ENTRIES_BELOW: Final = f"DELETE FROM entries WHERE {_BELOW}"
 ORPHAN: Final = "UPDATE inodes SET nlink = 0 WHERE id = ?"
-IS_BELOW: Final = f"SELECT 1 FROM entries WHERE {_BELOW} AND inode = ? LIMIT 1"
+LIST_INODES_BELOW: Final = f"SELECT inode FROM entries WHERE {_BELOW}"
 LIST_ORPHANS: Final = "SELECT id FROM inodes WHERE nlink = 0"
 
 # --- content --------------------------------------------------------------------------

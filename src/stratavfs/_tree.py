@@ -159,10 +159,7 @@ class Tree:
         """Remove the directory at *path* with everything below it, by key ranges."""
         span = below(path)
         self._unlink_shared(span, at)
-        for pin in self._pins.values():
-            if self._store.row(_sql.IS_BELOW, (*span, pin.inode)):
-                self._store.write(_sql.ORPHAN, (pin.inode,))
-                pin.orphan = True
+        self._orphan_pinned(span)
         for statement in (
             _sql.REMOVE_CHUNKS_BELOW,
             _sql.REMOVE_XATTRS_BELOW,
@@ -171,6 +168,15 @@ class Tree:
         ):
             self._store.write(statement, span)
         self.remove_directory(path, inode)
+
+    def _orphan_pinned(self, span: tuple[str, str]) -> None:
+        """Let the files in *span* that are open live on without a name."""
+        if not self._pins:
+            return
+        inodes = self._store.each(_sql.LIST_INODES_BELOW, span)
+        for inode in [inode for (inode,) in inodes if inode in self._pins]:
+            self._store.write(_sql.ORPHAN, (inode,))
+            self._mark_orphan(inode)
 
     def _unlink_shared(self, span: tuple[str, str], at: int) -> None:
         """Unlink, one by one, the files in *span* that have more names than one."""
