@@ -38,7 +38,6 @@ from errno import (
     EINVAL,
     EIO,
     EISDIR,
-    ELOOP,
     ENAMETOOLONG,
     ENODATA,
     ENOENT,
@@ -130,20 +129,12 @@ def not_a_link(path: str) -> OSError:
     return from_errno(EINVAL, path)
 
 
-def too_many_links(path: str) -> OSError:
-    return from_errno(ELOOP, path)
-
-
 def name_too_long(path: str) -> OSError:
     return from_errno(ENAMETOOLONG, path)
 
 
 def no_attribute(path: str) -> OSError:
     return from_errno(ENODATA, path)
-
-
-def attribute_exists(path: str) -> OSError:
-    return from_errno(EEXIST, path)
 
 
 def into_itself(path: str) -> OSError:
