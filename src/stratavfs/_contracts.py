@@ -7,12 +7,12 @@ running in the same context. One ``require`` a method: each costs three microsec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from icontract import SLOW, require
+from icontract import SLOW, ensure, require
 
 from stratavfs import errors
-from stratavfs._paths import ROOT, normalize
+from stratavfs._paths import ROOT, is_within, normalize
 from stratavfs.records import CHUNK_LIMIT
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ __all__ = [
     "bad_chunk_size",
     "chunk_size_fits",
     "is_chunk_size",
+    "path_is_gone",
     "path_is_not_root",
+    "source_has_moved",
     "source_is_not_root",
+    "target_is_there",
 ]
 
 
@@ -47,6 +50,26 @@ def is_not_root(path: StrPath) -> bool:
     return normalize(path) != ROOT
 
 
+class Looking(Protocol):
+    """What a postcondition asks: a file system."""
+
+    def lexists(self, path: StrPath) -> bool:
+        """Tell whether there is anything at *path*."""
+
+
+def is_gone(self: Looking, path: StrPath) -> bool:
+    return not self.lexists(path)
+
+
+def has_moved(self: Looking, src: StrPath) -> bool:
+    return not self.lexists(src)
+
+
+def has_arrived(self: Looking, src: StrPath, dst: StrPath) -> bool:
+    """Tell whether *dst* is there, unless its way there led through *src*, a link."""
+    return self.lexists(dst) or is_within(normalize(dst), normalize(src))
+
+
 chunk_size_fits = require(
     lambda chunk_size: is_chunk_size(chunk_size),  # noqa: PLW0108 - arguments are bound by name
     "the chunk size is a positive int",
@@ -62,3 +85,6 @@ source_is_not_root = require(
     "the root is never moved",
     error=lambda src, dst: errors.root_busy(normalize(src), normalize(dst)),
 )
+path_is_gone = ensure(is_gone, "it is gone", enabled=SLOW)
+source_has_moved = ensure(has_moved, "it has moved", enabled=SLOW)
+target_is_there = ensure(has_arrived, "it is there", enabled=SLOW)

@@ -34,8 +34,11 @@ from stratavfs._contracts import (
     bad_chunk_size,
     chunk_size_fits,
     is_chunk_size,
+    path_is_gone,
     path_is_not_root,
+    source_has_moved,
     source_is_not_root,
+    target_is_there,
 )
 from stratavfs._handle import ChunkFile, OpenHandles, wrap
 from stratavfs._layers import LayerStack
@@ -724,7 +727,7 @@ class VirtualFileSystem:
         return _search.ScandirIterator(iter(entries))
 
     @path_is_not_root
-    @ensure(lambda self, path: not self.lexists(path), "it is gone", enabled=SLOW)
+    @path_is_gone
     def rmdir(self, path: StrPath) -> None:
         """Remove the empty directory at *path*.
 
@@ -738,7 +741,7 @@ class VirtualFileSystem:
             self._edits.remove_directory(path, self._clock())
 
     @path_is_not_root
-    @ensure(lambda self, path: not self.lexists(path), "it is gone", enabled=SLOW)
+    @path_is_gone
     def rmtree(self, path: StrPath) -> None:
         """Remove the directory at *path* and everything below it, at once.
 
@@ -784,8 +787,8 @@ class VirtualFileSystem:
     # --- moving ----------------------------------------------------------------------
 
     @source_is_not_root
-    @ensure(lambda self, dst: self.lexists(dst), "it is there", enabled=SLOW)
-    @ensure(lambda self, src: not self.lexists(src), "it has moved", enabled=SLOW)
+    @target_is_there
+    @source_has_moved
     def rename(self, src: StrPath, dst: StrPath) -> None:
         """Move *src* to *dst*, which must not exist. Open handles follow.
 
@@ -799,7 +802,7 @@ class VirtualFileSystem:
             self._edits.rename(src, dst, self._clock())
 
     @source_is_not_root
-    @ensure(lambda self, dst: self.lexists(dst), "it is there", enabled=SLOW)
+    @target_is_there
     def replace(self, src: StrPath, dst: StrPath) -> None:
         """Move *src* to *dst*, replacing a file or an empty directory there at once.
 
