@@ -195,12 +195,12 @@ class Edits:
         self, src: VPath, dst: VPath, root_refused: Callable[[str], OSError]
     ) -> tuple[Entry, Entry]:
         """Return both ends of a move, refused in the order of ``rename(2)``."""
+        if src == ROOT:
+            raise errors.root_busy(src)
         source = self._layers.locate(src, follow=False)
         target = self._layers.locate(dst, follow=False)
         self.require_room(source, parents=False)
         self.require_room(target)
-        if source.path == ROOT:
-            raise errors.root_busy(src)
         if target.path == ROOT:
             raise root_refused(dst)
         source.require()
