@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,12 @@ def test_api_page_names_each_method(name: str) -> None:
         text_of(REFERENCE / "api.md"),
         re.MULTILINE,
     )
+
+
+def test_api_page_is_what_the_docstrings_say() -> None:
+    maker = REPOSITORY / "docs" / "reference" / "make_api.py"
+    made = subprocess.run(
+        [sys.executable, maker], capture_output=True, check=True, encoding="utf-8"
+    )
+
+    assert text_of(REPOSITORY / "docs" / "reference" / "api.md") == made.stdout
