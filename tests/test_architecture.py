@@ -37,29 +37,53 @@ FLOOR = {
     "_faults": 3,
     "_files": 3,
     "_gates": 3,
+    "_options": 3,
+    "_ticks": 3,
     "_format": 4,
     "_store": 5,
+    "_quiet": 6,
     # rooms
     "_content": 6,
+    "_hiding": 6,
     "_tree": 7,
-    # view
-    "_layers": 8,
-    "_edits": 9,
-    "_copies": 10,
+    "_openfile": 8,
+    # view: layers of other kinds, one layer, all of them, the merged tree
+    "layers.protocol": 2,
+    "layers._members": 2,
+    "layers.directory": 3,
+    "layers.archive": 3,
+    "layers.__init__": 4,
+    "_underlays": 9,
+    "_foreign": 10,
+    "_resolver": 10,
+    "_stack": 11,
+    "_entry": 10,
+    "_layers": 12,
+    # changes
+    "_copyup": 13,
+    "_edits": 14,
+    "_copies": 15,
+    "_compare": 13,
+    "_grafts": 15,
     # doors
-    "_handle": 11,
-    "_search": 11,
-    "_check": 11,
+    "_handle": 16,
+    "_search": 16,
+    "_check": 16,
     # roof
-    "vfs": 12,
-    "__init__": 13,
+    "vfs": 17,
+    "__init__": 18,
+    # apart: users of the public class
+    "testing": 19,
 }
 
-SOURCES = {path.stem: path.read_text("utf-8") for path in PACKAGE.glob("*.py")}
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text("utf-8")
+    for path in PACKAGE.rglob("*.py")
+}
 TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 MODULES = sorted(SOURCES)
 SHORTER = 400  # lines in a module
-LONGER = {"vfs": 1200, "_sql": 1000}
+LONGER = {"vfs": 1600, "_sql": 1000}  # of vfs two thirds are signatures and docs
 FUNCTION = 40  # lines of code in a function
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -84,10 +108,19 @@ def imported_by(module: str) -> set[str]:
 def ours(module: str) -> set[str]:
     """Return the modules of the package that *module* imports."""
     return {
-        name.partition(".")[2]
+        module_of(name.partition(".")[2])
         for name in imported_by(module)
         if name.partition(".")[0] == "stratavfs"
     }
+
+
+def module_of(name: str) -> str:
+    """Return the module that *name*, a module or what one exports, comes from."""
+    while name and name not in SOURCES:
+        if f"{name}.__init__" in SOURCES:
+            return f"{name}.__init__"
+        name = name.rpartition(".")[0]
+    return name or "__init__"
 
 
 def test_floors_name_every_module() -> None:
@@ -248,7 +281,8 @@ def test_facade_instance_has_as_many_attributes_as_its_comments_say() -> None:
     assert attributes == {
         "_store",
         "_lock",
-        "_rooms",
+        "_copy_up",
+        "_grafts",
         "_layers",
         "_edits",
         "_copies",

@@ -20,21 +20,34 @@ from stratavfs.errors import (
     ForeignDatabase,
     InvalidArgument,
     InvalidType,
+    LayerFailed,
     ReadOnlyError,
     RootRefused,
     SchemaTooNew,
 )
-from stratavfs.records import Finding, StatResult
+from stratavfs.records import (
+    Change,
+    Conflict,
+    Explanation,
+    Finding,
+    LayerSay,
+    StatResult,
+)
 from stratavfs.vfs import VirtualFileSystem
 
 __all__ = [
     "BatchLost",
+    "Change",
+    "Conflict",
     "CorruptDatabase",
     "DirEntry",
+    "Explanation",
     "Finding",
     "ForeignDatabase",
     "InvalidArgument",
     "InvalidType",
+    "LayerFailed",
+    "LayerSay",
     "ReadOnlyError",
     "RootRefused",
     "SchemaTooNew",

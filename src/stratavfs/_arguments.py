@@ -123,6 +123,30 @@ def checked_attribute(name: str) -> str:
     return checked_text(name)
 
 
+def checked_name(name: str) -> str:
+    """Return the name of a layer."""
+    if not isinstance(name, str):
+        message = f"a layer's name should be str, not {type(name).__name__}"
+        raise errors.InvalidType(message)
+    if not name:
+        message = "a layer's name is not empty"
+        raise errors.InvalidArgument(message)
+    return str(name)
+
+
+def checked_priority(priority: int) -> int:
+    """Return the priority of a layer.
+
+    >>> checked_priority(-3)
+    -3
+    """
+    try:
+        return operator.index(priority)
+    except TypeError:
+        message = f"priority should be an int, not {type(priority).__name__}"
+        raise errors.InvalidType(message) from None
+
+
 def checked_owner(what: str, value: int | str) -> int | str:
     """Return the number or the name of an owner or a group."""
     if isinstance(value, str):

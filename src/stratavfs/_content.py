@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Final
 from stratavfs import _sql, errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stratavfs._store import Store
     from stratavfs.records import InodeId
+
+    Pieces = Iterable[tuple[int, memoryview]]
 
 SIZE_LIMIT: Final = 1 << 62
 """Bytes in the largest file: SQLite's integers count it, with room for every sum."""
 
 
 _COPY_STEP: Final = 1 << 22  # bytes copied by one statement
+_STEP: Final = 1 << 20  # bytes held at a time that come from another layer
 
 
 class Content:
@@ -204,6 +209,33 @@ class Content:
         self._store.write(_sql.SET_CONTENT, (size, content, at, at, target))
         if content is None:
             self._copy_chunks(source, target)
+
+    def gathered(self, pieces: Pieces, size: int) -> bytes | None:
+        """Return *pieces*, each with its offset, as a small file's content, or None."""
+        if not self.is_inline(size):
+            return None
+        content = bytearray(size)
+        for offset, view in pieces:
+            content[offset : offset + len(view)] = view
+        return bytes(content)
+
+    def fill_from(self, inode: InodeId, pieces: Pieces) -> None:
+        """Store *pieces* of *inode*, which is new and has its size already."""
+        for offset, view in pieces:
+            self._write_chunks(inode, offset, view)
+
+    def replace_from(self, inode: InodeId, pieces: Pieces, size: int, at: int) -> None:
+        """Make *pieces* all the content of *inode*, with holes in between."""
+        content = self.gathered(pieces, size)
+        self._store.write(_sql.REMOVE_CHUNKS, (inode,))
+        self._store.write(_sql.SET_CONTENT, (size, content, at, at, inode))
+        if content is None:
+            self.fill_from(inode, pieces)
+
+    @property
+    def step(self) -> int:
+        """Bytes that whole chunks of about a MiB hold: what is best copied at once."""
+        return max(1, _STEP // self._chunk_size) * self._chunk_size
 
     def _copy_chunks(self, source: InodeId, target: InodeId) -> None:
         """Copy from row to row within SQLite, in steps of bounded memory."""

@@ -5,6 +5,7 @@ As all changes it happens inside a transaction; names are made by :mod:`_edits`.
 
 from __future__ import annotations
 
+from stat import S_ISLNK
 from typing import TYPE_CHECKING
 
 from stratavfs import errors
@@ -14,25 +15,23 @@ from stratavfs._tree import FILE_MODE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from stratavfs._content import Content
+    from stratavfs._copyup import CopyUp
     from stratavfs._edits import Edits
+    from stratavfs._entry import Entry
     from stratavfs._layers import LayerStack
-    from stratavfs._tree import Tree
-    from stratavfs.records import Entry, Inode, InodeId, VPath
+    from stratavfs.records import InodeId, VPath
 
     Ignore = Callable[[str, list[str]], Iterable[str]] | None
 
 
 class Copies:
-    """Copies within the local layer."""
+    """Copies from wherever it is in the merged view into the local layer."""
 
-    def __init__(
-        self, edits: Edits, layers: LayerStack, tree: Tree, content: Content
-    ) -> None:
+    def __init__(self, edits: Edits, layers: LayerStack, copy_up: CopyUp) -> None:
         self._edits = edits
         self._layers = layers
-        self._tree = tree
-        self._content = content
+        self._copy_up = copy_up
+        _, self._tree, _ = layers.rooms
 
     def copy(
         self, src: VPath, dst: VPath, at: int, *, metadata: bool, follow: bool
@@ -44,8 +43,8 @@ class Copies:
             dst = join(dst, name_of(src))
         source, target = self._layers.locate(src), self._layers.locate(dst)
         self._refuse_same_file(source, target)
-        link = self._layers.locate(src, follow=False).inode
-        if link is not None and link.is_link and not follow:
+        link = self._layers.locate(src, follow=False)
+        if link.inode is not None and link.inode.is_link and not follow:
             self._copy_link(link, dst, at, metadata=metadata)
         else:
             self._copy_file(source, target, at, metadata=metadata)
@@ -71,15 +70,16 @@ class Copies:
         self._edits.require_room(target, parents=True)
         if is_within(target.path, source.path):
             raise errors.into_itself(src)
-        copied: list[tuple[Inode, InodeId]] = []
+        copied: list[tuple[Entry, InodeId]] = []
         todo = [(src, dst)]
         while todo:  # a loop, since a tree may be deeper than Python's stack
             src, dst = todo.pop()
             copied.append(self._copy_directory(src, dst, at, exist_ok=dirs_exist_ok))
-            for name, child in self._chosen(src, ignore):
+            for name, is_link in self._chosen(src, ignore):
                 below, beside = join(src, name), join(dst, name)
-                if child.is_link and symlinks:
-                    self._copy_link(child, beside, at, metadata=True)
+                if is_link and symlinks:
+                    link = self._layers.locate(below, follow=False)
+                    self._copy_link(link, beside, at, metadata=True)
                     continue
                 found = self._layers.locate(below)
                 if found.is_directory:
@@ -87,28 +87,27 @@ class Copies:
                 else:
                     target = self._layers.locate(beside)
                     self._copy_file(found, target, at, metadata=True)
-        for inode, made in copied:  # last, because copying into one sets its times
-            self._copy_metadata(inode, made, at)
+        for source, made in copied:  # last, because copying into one sets its times
+            self._copy_metadata(source, made, at)
 
     def _copy_directory(
         self, src: VPath, dst: VPath, at: int, *, exist_ok: bool
-    ) -> tuple[Inode, InodeId]:
-        source = self._layers.locate(src).require_directory()
-        self._edits.make_directory(
-            dst, source.mode, at, parents=True, exist_ok=exist_ok
-        )
-        return source, self._layers.locate(dst).require().id
+    ) -> tuple[Entry, InodeId]:
+        source = self._layers.locate(src)
+        mode = source.require_directory().mode
+        self._edits.make_directory(dst, mode, at, parents=True, exist_ok=exist_ok)
+        return source, self._copy_up.bring(self._layers.locate(dst), at)
 
-    def _chosen(self, src: VPath, ignore: Ignore) -> list[tuple[str, Inode]]:
-        children = self._layers.children(src)
-        if ignore is None:
-            return children
-        left_out = set(ignore(src, [name for name, _ in children]))
-        return [(name, inode) for name, inode in children if name not in left_out]
+    def _chosen(self, src: VPath, ignore: Ignore) -> list[tuple[str, bool]]:
+        """Return (name, whether it is a link) of what is to be copied from *src*."""
+        kinds = self._layers.kinds(src)
+        left_out: set[str] = set()
+        if ignore is not None:
+            left_out.update(ignore(src, [name for name, _ in kinds]))
+        return [(name, S_ISLNK(kind)) for name, kind in kinds if name not in left_out]
 
     def _refuse_same_file(self, source: Entry, target: Entry) -> None:
-        first, second = source.inode, target.inode
-        if first is not None and second is not None and first.id == second.id:
+        if source.is_same_as(target):
             raise errors.same_file(source.asked, target.asked)
 
     def _copy_file(
@@ -119,21 +118,27 @@ class Copies:
         if target.inode is None:
             inode = self._edits.make(target, FILE_MODE, at, content=b"")
         else:
-            inode = target.require_file().id
-        self._content.copy(original.id, inode, at)
+            target.require_file()
+            inode = self._copy_up.bring(target, at, content=False)
+        self._copy_up.copy_content(source, inode, at)
         if metadata:
-            self._copy_metadata(original, inode, at)
+            self._copy_metadata(source, inode, at)
         else:
             self._tree.set_mode(inode, original.mode, at)
 
-    def _copy_link(self, source: Inode, dst: VPath, at: int, *, metadata: bool) -> None:
-        self._edits.symlink(source.target or "", dst, at)
+    def _copy_link(self, source: Entry, dst: VPath, at: int, *, metadata: bool) -> None:
+        self._edits.symlink(source.require().target or "", dst, at)
         if metadata:
-            inode = self._layers.locate(dst, follow=False).require()
-            self._copy_metadata(source, inode.id, at)
+            made = self._layers.locate(dst, follow=False).require()
+            self._copy_metadata(source, made.id, at)
 
-    def _copy_metadata(self, source: Inode, target: InodeId, at: int) -> None:
+    def _copy_metadata(self, source: Entry, target: InodeId, at: int) -> None:
         """Copy what ``shutil.copystat`` copies: bits, times, extended attributes."""
-        self._tree.copy_xattrs(source.id, target)
-        self._tree.set_mode(target, source.mode, at)
-        self._tree.set_times(target, source.atime_ns, source.mtime_ns, at)
+        inode = source.require()
+        if source.member is None:
+            self._tree.copy_xattrs(inode.id, target)
+        else:
+            for name, value in self._layers.xattrs(source).items():
+                self._tree.put_xattr(target, name, value)
+        self._tree.set_mode(target, inode.mode, at)
+        self._tree.set_times(target, inode.atime_ns, inode.mtime_ns, at)

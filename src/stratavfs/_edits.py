@@ -1,7 +1,9 @@
 """The changes: one verb each, with the rules POSIX and ``shutil`` have for it.
 
 Every verb is called inside a transaction, decides first and changes last; what a path
-leads to is asked of the view. ``at`` is the moment of the change in nanoseconds.
+leads to is asked of the view. What an underlay has comes up into the local layer before
+it changes, and a whiteout is left where it would still show after it has gone. ``at``
+is the moment of the change in nanoseconds.
 """
 
 from __future__ import annotations
@@ -23,26 +25,27 @@ from stratavfs._paths import (
     parent_of,
 )
 from stratavfs._tree import DIRECTORY_MODE, FILE_MODE, LINK_MODE
+from stratavfs.records import S_IFWHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stratavfs._content import Content
+    from stratavfs._copyup import CopyUp
+    from stratavfs._entry import Entry
     from stratavfs._layers import LayerStack
     from stratavfs._modes import OpenMode
-    from stratavfs._tree import Tree
-    from stratavfs.records import Buffer, Entry, InodeId, VPath
+    from stratavfs.records import Buffer, InodeId, VPath
 
 
 class Edits:
     """Changes the local layer."""
 
     def __init__(
-        self, layers: LayerStack, tree: Tree, content: Content, *, create_parents: bool
+        self, layers: LayerStack, copy_up: CopyUp, *, create_parents: bool
     ) -> None:
         self._layers = layers
-        self._tree = tree
-        self._content = content
+        self._copy_up = copy_up
+        _, self._tree, self._content = layers.rooms
         self._create_parents = create_parents
 
     # --- files -----------------------------------------------------------------------
@@ -54,16 +57,19 @@ class Edits:
             entry.require_absent()
         if entry.inode is None and how.makes:
             return self.make(entry, FILE_MODE, at, content=b"")
-        inode = entry.require_file()
+        entry.require_file()
+        inode = self._copy_up.bring(entry, at, content=not how.truncating)
         if how.truncating:
-            self._content.resize(inode.id, 0, at)
-        return inode.id
+            self._content.resize(inode, 0, at)
+        return inode
 
     def write_file(self, path: VPath, data: memoryview, at: int) -> None:
         """Make *data* all the content of the file at *path*."""
         entry = self._layers.locate(path)
         if entry.inode is not None:
-            self._content.replace(entry.require_file().id, data, at)
+            entry.require_file()
+            inode = self._copy_up.bring(entry, at, content=False)
+            self._content.replace(inode, data, at)
         elif self._content.is_inline(len(data)):
             self.make(entry, FILE_MODE, at, size=len(data), content=data)
         else:
@@ -79,12 +85,14 @@ class Edits:
             mode = S_IFMT(FILE_MODE) | S_IMODE(mode)
             self.make(entry, mode, at, content=b"")
         else:
-            self._tree.set_times(entry.inode.id, at, at, at)
+            self._tree.set_times(self._copy_up.bring(entry, at), at, at, at)
 
     def truncate(self, path: VPath, length: int, at: int) -> None:
         check_size(length, path)
-        inode = self._layers.locate(path).require_file()
-        self._content.resize(inode.id, length, at)
+        entry = self._layers.locate(path)
+        entry.require_file()
+        inode = self._copy_up.bring(entry, at, content=length > 0)
+        self._content.resize(inode, length, at)
 
     def remove(self, path: VPath, at: int) -> None:
         """Remove the file or symbolic link at *path*."""
@@ -92,8 +100,17 @@ class Edits:
             raise errors.root_is_a_directory(path)
         entry = self._layers.locate(path, follow=False)
         inode = entry.require_file()
-        self._tree.unlink(entry.path, inode, at)
-        self._tree.stamp_directory(parent_of(entry.path), at)
+        if entry.member is None:
+            self._tree.unlink(entry.path, inode, at)
+        self._gone(entry.path, at)
+
+    def _gone(self, path: VPath, at: int) -> None:
+        """Note that *path* has gone from its directory; hide what lies below it."""
+        directory = parent_of(path)
+        self._copy_up.bring_directory(directory, at)
+        if self._layers.shines_through(path):
+            self._tree.add_whiteout(path)
+        self._tree.stamp_directory(directory, at)
 
     # --- links -----------------------------------------------------------------------
 
@@ -104,14 +121,16 @@ class Edits:
 
     def link(self, src: VPath, dst: VPath, at: int, *, follow: bool) -> None:
         """Give the file at *src* one more name."""
-        inode = self._layers.locate(src, follow=follow).require()
+        source = self._layers.locate(src, follow=follow)
+        inode = source.require()
         entry = self._layers.locate(dst, follow=False)
         self.require_room(entry)
         entry.require_absent()
         if inode.is_directory:
             raise errors.not_permitted(src)
+        number = self._copy_up.bring(source, at)
         self._make_room(entry, at)
-        self._tree.add_link(entry.path, inode, at)
+        self._tree.add_link(entry.path, inode._replace(id=number), at)
 
     # --- directories -----------------------------------------------------------------
 
@@ -132,14 +151,20 @@ class Edits:
         """Remove the empty directory at *path*."""
         entry = self._removable_directory(path)
         self._require_empty(entry)
-        self._tree.remove_directory(entry.path, entry.require().id)
-        self._tree.stamp_directory(parent_of(entry.path), at)
+        self._remove_empty(entry)
+        self._gone(entry.path, at)
+
+    def _remove_empty(self, entry: Entry) -> None:
+        """Remove what the local layer has of a directory that shows nothing."""
+        if entry.member is None:
+            self._tree.remove_directory(entry.path, entry.require().id)
 
     def remove_tree(self, path: VPath, at: int) -> None:
         """Remove the directory at *path* and everything below it."""
         entry = self._removable_directory(path)
-        self._tree.remove_tree(entry.path, entry.require().id, at)
-        self._tree.stamp_directory(parent_of(entry.path), at)
+        if entry.member is None:
+            self._tree.remove_tree(entry.path, entry.require().id, at)
+        self._gone(entry.path, at)
 
     def _removable_directory(self, path: VPath) -> Entry:
         if path == ROOT:
@@ -165,7 +190,7 @@ class Edits:
         source, target = self._ends(src, dst, errors.root_busy)
         if target.inode is None:
             self._move(source, target, at)
-        elif target.inode.id != source.require().id:  # else two names of one file
+        elif not target.is_same_as(source):  # else two names of one file
             self._refuse_into_itself(source, target)
             self._clear(source, target, at)
             self._move(source, target, at)
@@ -218,21 +243,35 @@ class Edits:
         if not inode.is_directory:
             if source.is_directory:
                 raise errors.not_a_directory(target.asked)
-            self._tree.unlink(target.path, inode, at)
+            if target.member is None:
+                self._tree.unlink(target.path, inode, at)
         elif not source.is_directory:
             raise errors.is_a_directory(target.asked)
         else:
             self._require_empty(target)
-            self._tree.remove_directory(target.path, inode.id)
+            self._remove_empty(target)
 
     def _move(self, source: Entry, target: Entry, at: int) -> None:
         """Give *source* the name of *target*, which is absent or cleared."""
         self._refuse_into_itself(source, target)
+        if source.is_directory:
+            self._move_directory(source, target, at)
+        else:
+            inode = self._copy_up.bring(source, at)
+            self._make_room(target, at)
+            self._tree.move(source.path, target.path, directory=False)
+            self._tree.set_changed(inode, at)
+        self._gone(source.path, at)
+
+    def _move_directory(self, source: Entry, target: Entry, at: int) -> None:
+        """Move a directory, all of it: it hides whatever is below its new place."""
+        inode = self._copy_up.bring_tree(source, at)
         self._check_length_below(source, target)
         self._make_room(target, at)
-        self._tree.stamp_directory(parent_of(source.path), at)
-        self._tree.move(source.path, target.path, directory=source.is_directory)
-        self._tree.set_changed(source.require().id, at)
+        covers = self._tree.look_type(target.path) == S_IFWHT
+        covers = covers or self._layers.shines_through(target.path)
+        self._tree.move(source.path, target.path, directory=True)
+        self._tree.set_opaque(inode, at, opaque=covers)
 
     def _check_length_below(self, source: Entry, target: Entry) -> None:
         """Refuse to move a directory so deep that a path in it becomes too long."""
@@ -245,24 +284,27 @@ class Edits:
     # --- attributes ------------------------------------------------------------------
 
     def set_mode(self, path: VPath, bits: int, at: int, *, follow: bool) -> None:
-        inode = self._layers.locate(path, follow=follow).require()
-        self._tree.set_mode(inode.id, inode.mode & ~0o7777 | S_IMODE(bits), at)
+        entry = self._layers.locate(path, follow=follow)
+        mode = S_IFMT(entry.require().mode) | S_IMODE(bits)
+        self._tree.set_mode(self._copy_up.bring(entry, at), mode, at)
 
     def set_owner(
         self, path: VPath, owner: int | str, group: int | str, at: int, *, follow: bool
     ) -> None:
         """Set the owner and the group, each by number or by name; -1 leaves it."""
-        inode = self._layers.locate(path, follow=follow).require()
+        entry = self._layers.locate(path, follow=follow)
+        inode = entry.require()
         uid, owner_name = changed_owner(owner, inode.uid, inode.owner)
         gid, group_name = changed_owner(group, inode.gid, inode.group)
-        self._tree.set_owner(inode.id, (uid, gid, owner_name, group_name), at)
+        names = (uid, gid, owner_name, group_name)
+        self._tree.set_owner(self._copy_up.bring(entry, at), names, at)
 
     def set_times(
         self, path: VPath, times: tuple[int, int], at: int, *, follow: bool
     ) -> None:
         """Set the times of access and of modification, in nanoseconds."""
-        inode = self._layers.locate(path, follow=follow).require()
-        self._tree.set_times(inode.id, *times, at)
+        entry = self._layers.locate(path, follow=follow)
+        self._tree.set_times(self._copy_up.bring(entry, at), *times, at)
 
     def set_xattr(
         self,
@@ -275,19 +317,21 @@ class Edits:
         follow: bool,
     ) -> None:
         """Set an extended attribute; *must_exist* True, False or None for either."""
-        inode = self._layers.locate(path, follow=follow).require()
-        exists = self._tree.xattr(inode.id, name) is not None
+        entry = self._layers.locate(path, follow=follow)
+        entry.require()
+        exists = name in self._layers.xattrs(entry)
         if must_exist is True and not exists:
             raise errors.no_attribute(path)
         if must_exist is False and exists:
             raise errors.already_exists(path)
-        self._tree.set_xattr(inode.id, name, value, at)
+        self._tree.set_xattr(self._copy_up.bring(entry, at), name, value, at)
 
     def remove_xattr(self, path: VPath, name: str, at: int, *, follow: bool) -> None:
-        inode = self._layers.locate(path, follow=follow).require()
-        if self._tree.xattr(inode.id, name) is None:
+        entry = self._layers.locate(path, follow=follow)
+        entry.require()
+        if name not in self._layers.xattrs(entry):
             raise errors.no_attribute(path)
-        self._tree.remove_xattr(inode.id, name, at)
+        self._tree.remove_xattr(self._copy_up.bring(entry, at), name, at)
 
     # --- making names ----------------------------------------------------------------
 
@@ -326,6 +370,7 @@ class Edits:
         check_length(entry.path, entry.asked)
         self.require_room(entry, parents=parents)
         top = entry.missing or entry.path
+        self._copy_up.bring_directory(parent_of(top), at)
         self._tree.stamp_directory(parent_of(top), at)
         for directory in ancestors(entry.path, top):
             self._tree.add(directory, DIRECTORY_MODE, at)

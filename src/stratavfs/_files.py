@@ -7,10 +7,15 @@ that this process has on it. A journal may be.
 from __future__ import annotations
 
 import os
-from typing import Final
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from stratavfs import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 
@@ -67,6 +72,34 @@ def is_journal_of_new_file(path: str) -> bool:
     except OSError:
         return False
     return header.startswith(JOURNAL_MAGIC) and header[16:20] == bytes(4)
+
+
+@contextmanager
+def made_whole(location: str) -> Iterator[str]:
+    """Yield a name beside *location* to make a file at, which gets its name at the end.
+
+    Raises:
+        FileExistsError: there is something at *location*.
+    """
+    if os.path.lexists(location):
+        raise errors.already_exists(location)
+    part = f"{location}.{os.getpid()}.part"
+    try:
+        yield part
+        os.rename(part, location)
+    except BaseException:
+        for end in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(part + end)
+        raise
+
+
+def warn_without_log(location: str, mode: str) -> None:
+    message = (
+        f"{location}: this file system cannot hold a write-ahead log; the {mode} "
+        "journal is used: safe, but a reader waits for a writer"
+    )
+    warnings.warn(message, RuntimeWarning, stacklevel=6)
 
 
 def sync_directory(directory: str) -> None:

@@ -1,11 +1,20 @@
-"""The two scopes of a store: a transaction to change it, a snapshot to ask it."""
+"""The scopes of a store: to change it, to ask it, to ask it from a stack above it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import threading
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import threading
+from stratavfs import errors
+
+
+class _Held(threading.local):
+    """How many write scopes this thread is in, of whatever stores."""
+
+    scopes = 0
+
+
+_held = _Held()
 
 
 class Scoped(Protocol):
@@ -45,11 +54,13 @@ class Transaction:
         except BaseException:
             self._store.lock.release()
             raise
+        _held.scopes += 1
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
             self._store.end(failed=kind is not None)
         finally:
+            _held.scopes -= 1
             self._store.lock.release()
 
 
@@ -75,3 +86,33 @@ class Snapshot:
                 self._store.end_read()
         finally:
             self._store.lock.release()
+
+
+class Loan:
+    """The lock of a store, for one question that a stack above it asks.
+
+    Nobody holds the lock of one store while waiting for another's, but for a thread in
+    a transaction. Two of them, each writing one and reading the other, would wait for
+    ever; so it waits no longer than *timeout* seconds, and what it does is taken back.
+    """
+
+    __slots__ = ("_location", "_lock", "_timeout")
+
+    def __init__(self, lock: threading.RLock, location: str, timeout: float) -> None:
+        self._lock = lock
+        self._location = location
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        self.borrow()
+
+    def borrow(self) -> None:
+        if self._lock.acquire(blocking=False):
+            return
+        if not _held.scopes:
+            self._lock.acquire()
+        elif not self._lock.acquire(timeout=self._timeout):
+            raise errors.busy_below(self._location, self._timeout)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -1,7 +1,7 @@
 """Handles: the raw file objects under the standard buffers, and the list of open ones.
 
-A handle holds the store and an inode, never a path or the file system: it follows its
-file through renames, outlives its removal, and knows nothing of layers.
+A handle holds the store and an open file, never a path or the file system: it follows
+its file through renames, outlives its removal, and knows nothing of layers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from stratavfs._content import check_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stratavfs._content import Content
     from stratavfs._modes import OpenMode
+    from stratavfs._openfile import WritableFile
     from stratavfs._store import Store
-    from stratavfs._tree import Tree
-    from stratavfs.records import InodeId, VPath
+    from stratavfs.records import VPath
 
 T = TypeVar("T")
 
@@ -94,20 +93,20 @@ class ChunkFile(_RawFile):
 
     def __init__(
         self,
-        rooms: tuple[Store, Tree, Content],
-        inode: InodeId,
+        store: Store,
+        file: WritableFile,
         how: OpenMode,
         name: VPath,
         clock: Callable[[], int],
         handles: OpenHandles,
         at: int = 0,
     ) -> None:
-        self._store, self._tree, self._content = rooms
+        self._store = store
+        self._file = file
         self._how = how
         self._clock = clock
         self._handles = handles
         self.name = name
-        self._pin = self._tree.pin(inode)
         self._at = at
 
     @property
@@ -144,8 +143,7 @@ class ChunkFile(_RawFile):
         view = memoryview(buffer).cast("B")
         if not view:
             return 0
-        with self._store.lock:
-            count = self._known(self._content.read_into(self._living(), self._at, view))
+        count = self._known(self._file.read_into(self._at, view))
         self._at += count
         return count
 
@@ -156,18 +154,9 @@ class ChunkFile(_RawFile):
 
     def readall(self) -> bytes:
         self._require("reading", self._how.reading)
-        with self._store.lock:
-            if self._at == 0:
-                data = self._known(self._content.read(self._living()))
-            else:
-                data = self._read_rest()
+        data = self._known(self._file.read(self._at))
         self._at += len(data)
         return data
-
-    def _read_rest(self) -> bytes:
-        buffer = bytearray(max(0, self._size() - self._at))
-        count = self._content.read_into(self._living(), self._at, memoryview(buffer))
-        return bytes(memoryview(buffer)[: self._known(count)])
 
     # --- writing ---------------------------------------------------------------------
 
@@ -185,7 +174,8 @@ class ChunkFile(_RawFile):
             start = self._size() if self._how.appending else self._at
             end = start + len(view)
             check_size(end, self.name)
-            if not self._content.write(self._living(), start, view, self._clock()):
+            at = self._clock()
+            if not self._file.for_writing(at).write(start, view, at):
                 raise errors.stale(self.name)
         self._at = end
         return len(view)
@@ -195,7 +185,8 @@ class ChunkFile(_RawFile):
         size = self._at if size is None else as_offset(size)
         check_size(size, self.name)
         with self._store.transaction:
-            if not self._content.resize(self._living(), size, self._clock()):
+            at = self._clock()
+            if not self._file.for_writing(at).resize(size, at):
                 raise errors.stale(self.name)
         return size
 
@@ -208,8 +199,7 @@ class ChunkFile(_RawFile):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._require_open()
         offset, whence = as_offset(offset), operator.index(whence)
-        with self._store.lock:
-            at = self._target(offset, whence)
+        at = self._target(offset, whence)
         check_size(at, self.name)
         self._at = at
         return at
@@ -224,17 +214,17 @@ class ChunkFile(_RawFile):
         if whence not in (_SEEK_DATA, _SEEK_HOLE):
             raise errors.bad_offset(self.name)
         found = None
-        if offset >= 0:
-            seek = self._content.next_data
+        if offset >= 0 and self._size():  # a stale handle says so
+            seek = self._file.next_data
             if whence == _SEEK_HOLE:
-                seek = self._content.next_hole
-            found = seek(self._living(), offset)
+                seek = self._file.next_hole
+            found = seek(offset)
         if found is None:
             raise errors.from_errno(errno.ENXIO, self.name)
         return found
 
     def _size(self) -> int:
-        return self._known(self._content.size(self._living()))
+        return self._known(self._file.size())
 
     # --- closing ---------------------------------------------------------------------
 
@@ -245,8 +235,7 @@ class ChunkFile(_RawFile):
             super().close()
         finally:
             self._handles.discard(self)
-            with self._store.lock:
-                self._tree.unpin(self._pin)
+            self._file.close()
 
     def _dealloc_warn(self, source: object) -> None:
         """Warn that *source* was never closed; io's buffers call this too."""
@@ -271,14 +260,8 @@ class ChunkFile(_RawFile):
             message = f"file not open for {what}"
             raise io.UnsupportedOperation(message)
 
-    def _living(self) -> InodeId:
-        """Return the inode, unless a rollback has taken it away."""
-        if not self._pin.alive:
-            raise errors.stale(self.name)
-        return self._pin.inode
-
     def _known(self, found: T | None) -> T:
-        """Return *found*; None says that another process has removed the inode."""
+        """Return *found*; None: a rollback, or another process, took the file away."""
         if found is None:
             raise errors.stale(self.name)
         return found

@@ -1,46 +1,118 @@
 """The view: what a path means, symbolic links and layers considered.
 
-Everything above asks here and nowhere else. There is one layer so far, the local one;
-the stack of read-only underlays finds its place behind the same questions.
+Everything above asks here and nowhere else. The local layer is asked first; where it
+has nothing and hides nothing, the resolver tells what the underlays have.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
+from contextlib import nullcontext
 from errno import ELOOP, ENOENT, ENOTDIR
-from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_IFDIR, S_IFMT, S_ISDIR, S_ISLNK
 from typing import TYPE_CHECKING, Final
 
+from stratavfs import _patterns, errors
+from stratavfs._entry import Entry
+from stratavfs._openfile import InodeFile
 from stratavfs._paths import ROOT, inside, join, parent_of
-from stratavfs.records import Entry, InodeId, StatResult, VPath
+from stratavfs._stack import LOCAL, Stack
+from stratavfs._underlays import ContainerLayer
+from stratavfs.records import S_IFWHT, StatResult, VPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from stratavfs._content import Content
-    from stratavfs._store import Store
-    from stratavfs._tree import Tree
+    from stratavfs._openfile import Rooms, StreamFile
+    from stratavfs._resolver import Resolver
+    from stratavfs._underlays import Member
     from stratavfs.records import Inode
-
-LOCAL: Final = "local"
-"""Name of the one layer that can be written."""
 
 LINK_LIMIT: Final = 40
 """Symbolic links followed for one path: MAXSYMLINKS of Linux."""
 
-_devices = itertools.count(1)
+ATTEMPTS: Final = 3
+"""Times a file is looked up that was found and was gone when it was to be opened."""
+
+_UNLOCKED: Final = nullcontext()
 
 
 class LayerStack:
-    """Answers questions about paths; never changes anything."""
+    """Answers questions about paths in the merged view; never changes anything."""
 
-    def __init__(self, store: Store, tree: Tree, content: Content) -> None:
-        self._store = store
-        self._tree = tree
-        self._content = content
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+        self._store, self._tree, self._content = rooms
+        self._lock = self._store.lock
+        self.stack = Stack(ContainerLayer(rooms))
         # st_dev and source_layer: the number tells two containers' inodes apart
-        self._layer = (next(_devices), LOCAL)
+        self._local = (self.stack.local.device, LOCAL)
+
+    @property
+    def gate(self) -> AbstractContextManager[object]:
+        """The scope of a call that only asks: with one layer all is one look at it.
+
+        With underlays each statement takes the lock of its layer alone, since nobody
+        may wait for one layer while keeping others waiting for another.
+        """
+        return _UNLOCKED if self.stack.resolver else self._lock
+
+    # --- the layers, one after the other ---------------------------------------------
+
+    def _find(self, path: VPath) -> tuple[Inode | None, Member | None]:
+        """Return what is at *path*, taken literally, and the underlay that has it."""
+        resolver = self.stack.resolver
+        if resolver is None:
+            return self._tree.find(path), None
+        directory = parent_of(path)
+        with self._lock:
+            if not self._tree.is_out_of(directory):
+                inode = self._tree.look(path)
+                if inode is not None:
+                    return (None if inode.is_whiteout else inode), None
+                if self._tree.hides(directory):
+                    return None, None
+        found = resolver.find(path)
+        return (None, None) if found is None else (found[1], found[0])
+
+    def _kind(self, path: VPath, *, again: bool = False) -> tuple[int, Member | None]:
+        """Return the type bits of what is at *path*, taken literally, 0 if nothing."""
+        resolver = self.stack.resolver
+        directory = parent_of(path)
+        with self._lock:
+            if resolver is None or not self._tree.is_out_of(directory):
+                kind = self._tree.look_type(path)
+                if kind:
+                    return (0 if kind == S_IFWHT else kind), None
+                if resolver is None or self._tree.hides(directory):
+                    return 0, None
+        found = resolver.kind(path, again=again)
+        return (0, None) if found is None else (found[1], found[0])
+
+    def find_below(self, path: VPath) -> tuple[Member, Inode] | None:
+        """Return what the underlays have at *path*, whatever the local layer says."""
+        resolver = self.stack.resolver
+        return None if resolver is None else resolver.find(path)
+
+    def names_below(self, path: VPath) -> set[str]:
+        """Return the names of the underlays in *path*, whatever the local layer says.
+
+        None if they have no directory there.
+        """
+        resolver = self.stack.resolver
+        if resolver is None:
+            return set()
+        names: dict[str, int] = {}
+        for member in resolver.merging(path):
+            names = dict(member.kinds(path)) | names
+        return {name for name, kind in names.items() if kind != S_IFWHT}
+
+    def shines_through(self, path: VPath) -> bool:
+        """Tell whether *path* would still be there without the local layer's entry."""
+        resolver = self.stack.resolver
+        if resolver is None or self._tree.hides(parent_of(path)):
+            return False
+        return resolver.kind(path) is not None
 
     # --- what a path leads to --------------------------------------------------------
 
@@ -51,14 +123,12 @@ class LayerStack:
         the key: one probe finds it, a second one on its parent decides that it is
         missing. Only then is it walked name by name.
         """
-        inode = self._tree.find(path)
+        inode, member = self._find(path)
         if inode is not None and not (follow and inode.is_link):
-            return Entry(path, path, inode)
-        if inode is None:
-            parent = self._tree.find_entry(parent_of(path))
-            if parent is not None and S_ISDIR(parent[0]):
-                return Entry(path, path, None, ENOENT, path)
-        with self._store.snapshot():
+            return Entry(path, path, inode, member=member)
+        if inode is None and S_ISDIR(self._kind(parent_of(path), again=True)[0]):
+            return Entry(path, path, None, ENOENT, path)
+        with _UNLOCKED if self.stack.resolver else self._store.snapshot():
             return self._walk(path, follow=follow)
 
     def _walk(self, asked: VPath, *, follow: bool) -> Entry:
@@ -79,7 +149,7 @@ class LayerStack:
                 at = parent_of(at)
                 continue
             step = join(at, name)
-            inode = self._tree.find(step)
+            inode, _ = self._find(step)
             if inode is None:
                 dangling = len(todo) >= asked_for
                 return self._missing(asked, step, todo, dangling=dangling)
@@ -94,7 +164,8 @@ class LayerStack:
             if todo and not inode.is_directory:
                 return Entry(asked, asked, None, ENOTDIR)
             at = step
-        return Entry(at, asked, self._tree.find(at))
+        inode, member = self._find(at)
+        return Entry(at, asked, inode, member=member)
 
     def _missing(
         self, asked: VPath, step: VPath, todo: list[str], *, dangling: bool
@@ -112,95 +183,207 @@ class LayerStack:
 
     def type_of(self, path: VPath, *, follow: bool = True) -> int:
         """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
-        found = self._tree.find_entry(path)
-        if found is not None and not (follow and S_ISLNK(found[0])):
-            return found[0]
-        inode = self.locate(path, follow=follow).inode
+        kind, _ = self._kind(path)
+        if kind and not (follow and S_ISLNK(kind)):
+            return kind
+        if not kind and S_ISDIR(self._kind(parent_of(path), again=True)[0]):
+            return 0
+        with self.gate:
+            inode = self.locate(path, follow=follow).inode
         return 0 if inode is None else S_IFMT(inode.mode)
-
-    def file(self, path: VPath) -> InodeId:
-        """Return the number of the file that *path* leads to."""
-        found = self._tree.find_entry(path)
-        if found is not None and S_ISREG(found[0]):
-            return found[1]
-        return self.locate(path).require_file().id
 
     def stat(self, path: VPath, *, follow: bool = True) -> StatResult:
         """Return what is known of what *path* leads to."""
-        found = self._tree.find_stat(path, *self._layer)
+        resolver = self.stack.resolver
+        if resolver is None:
+            with self._lock:
+                found = self._tree.find_stat(path, *self._local)
+        else:
+            found = self._stat_merged(path, resolver)
         if found is not None and not (follow and S_ISLNK(found.st_mode)):
             return found
-        entry = self.locate(path, follow=follow)
-        return self.stat_of(entry.require())
+        with self.gate:
+            entry = self.locate(path, follow=follow)
+            return self.stat_of(entry.require(), entry.member)
 
-    def stat_of(self, inode: Inode) -> StatResult:
-        """Return *inode* as ``stat()`` shows it."""
-        return StatResult._make(inode[:13] + self._layer)
+    def _stat_merged(self, path: VPath, resolver: Resolver) -> StatResult | None:
+        directory = parent_of(path)
+        with self._lock:
+            if not self._tree.is_out_of(directory):
+                inode = self._tree.look(path)
+                if inode is not None:
+                    return None if inode.is_whiteout else self.stat_of(inode, None)
+                if self._tree.hides(directory):
+                    return None
+        return resolver.stat(path)
 
-    # --- the layers themselves -------------------------------------------------------
+    def stat_of(self, inode: Inode, member: Member | None) -> StatResult:
+        """Return *inode*, which *member* has, as ``stat()`` shows it."""
+        layer = self._local
+        if member is not None:
+            layer = (member.layer.device, member.name)
+        return StatResult._make(inode[:13] + layer)
 
     def which_layer(self, path: VPath) -> str | None:
         """Return the name of the layer that answers for *path*, None if none has it."""
-        return LOCAL if self.type_of(path, follow=False) else None
+        kind, member = self._kind(path)
+        if not kind:
+            entry = self.locate(path, follow=False)
+            if entry.inode is None:
+                return None
+            member = entry.member
+        return LOCAL if member is None else member.name
 
-    def list_layers(self) -> list[dict[str, object]]:
-        """Return what is known of each layer, the local one first."""
-        local = {
-            "name": LOCAL,
-            "priority": math.inf,
-            "db_path": self._store.location,
-            "writable": not self._store.read_only,
-        }
-        return [local]
+    def holders(self, path: VPath) -> list[tuple[str, bool]]:
+        """Return (name of the layer, whether it has *path*), hidden or not."""
+        with self._lock:
+            kind = self._tree.look_type(path)
+        found = {LOCAL: kind not in (0, S_IFWHT)}
+        resolver = self.stack.resolver
+        for member in () if resolver is None else resolver.members:
+            has = member.type_of(path) not in (0, S_IFWHT)
+            found[member.name] = found.get(member.name, False) or has
+        return [*found.items()]
 
     # --- content ---------------------------------------------------------------------
 
     def read(self, path: VPath) -> bytes:
         """Return all bytes of the file at *path*: one statement for a small one."""
-        content = self._tree.find_content(path)
-        if isinstance(content, bytes):  # damage may have made something else of it
-            return content
-        with self._store.snapshot():
-            return self._content.read(self.file(path)) or b""
+        resolver = self.stack.resolver
+        if resolver is not None:
+            content = self._read_merged(path, resolver)
+            return self._read_located(path) if content is None else content
+        with self._lock:
+            content = self._tree.find_content(path)
+            if isinstance(content, bytes):  # damage may have made something else of it
+                return content
+            with self._store.snapshot():
+                return self._content.read(self.locate(path).require_file().id) or b""
 
-    def size(self, inode: InodeId) -> int:
-        """Return the size of the file numbered *inode*."""
-        return self._content.size(inode) or 0
+    def _read_merged(self, path: VPath, resolver: Resolver) -> bytes | None:
+        """Return the content of a small file that no link leads to, or None."""
+        directory = parent_of(path)
+        with self._lock:
+            if not self._tree.is_out_of(directory):
+                found = self._tree.look_content(path)
+                if found is not None:
+                    return found[1] if isinstance(found[1], bytes) else None
+                if self._tree.hides(directory):
+                    return None
+        return resolver.content(path)
+
+    def _read_located(self, path: VPath) -> bytes:
+        for _ in range(ATTEMPTS):
+            entry = self.locate(path)
+            file = self.open_source(entry)
+            if file is not None:
+                try:
+                    data = file.read(0)
+                finally:
+                    file.close()
+                if data is not None:
+                    return data
+        raise errors.not_found(path)
+
+    def open_source(self, entry: Entry) -> InodeFile | StreamFile | None:
+        """Open the file at *entry* where it is; None if it has gone meanwhile."""
+        inode = entry.require_file()
+        if entry.member is not None:
+            return entry.member.open_file(entry.path)
+        with self._lock:
+            # With one layer the gate is held since the entry was found.
+            if self.stack.resolver is not None and self._tree.read(inode.id) is None:
+                return None
+            return InodeFile(self.rooms, inode.id)
 
     # --- directories -----------------------------------------------------------------
 
     def names(self, path: VPath) -> list[str]:
         """Return the names in the directory at *path* in code point order."""
+        if self.stack.resolver is not None:
+            return [name for name, _ in self.kinds(path)]
         found = self._tree.names(path)
         return found or self._tree.names(self._directory(path))
 
     def kinds(self, path: VPath) -> list[tuple[str, int]]:
         """Return (name, type bits) of all in the directory at *path*, links as such."""
+        if self.stack.resolver is not None:
+            return self._merged_kinds(self._directory(path))
         found = self._tree.kinds(path)
         return found or self._tree.kinds(self._directory(path))
 
-    def children(self, path: VPath) -> list[tuple[str, Inode]]:
-        """Return (name, inode) of all in the directory at *path*."""
-        return self._tree.children(self._directory(path))
+    def _merged_kinds(self, directory: VPath) -> list[tuple[str, int]]:
+        with self._lock:
+            mine = self._tree.look_kinds(directory)
+        names = dict(mine)
+        for member in self.merging(directory):
+            names = dict(member.kinds(directory)) | names
+        return sorted((name, kind) for name, kind in names.items() if kind != S_IFWHT)
+
+    def merging(self, directory: VPath) -> list[Member]:
+        """Return the underlays that show in the merged directory, from the top."""
+        resolver = self.stack.resolver
+        if resolver is None:
+            return []
+        with self._lock:
+            if self._tree.hides(directory):
+                return []
+        return resolver.merging(directory)
+
+    def children(self, path: VPath) -> list[tuple[str, Inode, Member | None]]:
+        """Return (name, inode, underlay) of all in the directory at *path*."""
+        directory = self._directory(path)
+        if self.stack.resolver is None:
+            return [(*child, None) for child in self._tree.children(directory)]
+        with self._lock:
+            mine = self._tree.look_children(directory)
+        found: dict[str, tuple[Inode, Member | None]]
+        found = {name: (inode, None) for name, inode in mine}
+        for member in self.merging(directory):
+            for name, inode in member.children(directory):
+                found.setdefault(name, (inode, member))
+        return [
+            (name, *found[name])
+            for name in sorted(found)
+            if not found[name][0].is_whiteout
+        ]
 
     def below(self, path: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
         """Yield (parent key, name) of all below the directory *path*, links as such."""
         top = self._directory(path)
-        found = self._tree.below(top, name_glob)
+        found = self._below(top, name_glob)
         if top == path:
             return found
         cut = len(inside(top))  # a link led there: the caller's path stays
         return ((inside(path) + parent[cut:], name) for parent, name in found)
 
+    def _below(self, top: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
+        if self.stack.resolver is None:
+            yield from self._tree.below(top, name_glob)
+            return
+        matches = _patterns.matcher(name_glob)
+        todo = [top]
+        while todo:
+            directory = todo.pop()
+            parent = inside(directory)
+            for name, kind in self._merged_kinds(directory):
+                if matches(name):
+                    yield parent, name
+                if kind == S_IFDIR:
+                    todo.append(join(directory, name))
+
     def _directory(self, path: VPath) -> VPath:
+        if S_ISDIR(self._kind(path)[0]):
+            return path
         entry = self.locate(path)
         entry.require_directory()
         return entry.path
 
     # --- extended attributes ---------------------------------------------------------
 
-    def xattr(self, inode: InodeId, name: str) -> bytes | None:
-        return self._tree.xattr(inode, name)
-
-    def xattr_names(self, inode: InodeId) -> list[str]:
-        return self._tree.xattr_names(inode)
+    def xattrs(self, entry: Entry) -> Mapping[str, bytes]:
+        """Return the extended attributes of what is at *entry*."""
+        if entry.member is not None:
+            return entry.member.xattrs(entry.path)
+        with self._lock:
+            return self._tree.xattrs(entry.require().id)

@@ -35,6 +35,14 @@ class Reader(Protocol):
         """Yield (parent key, name) of all below a directory, links not followed."""
 
 
+class Gated(Protocol):
+    """What has a gate for those who ask."""
+
+    @property
+    def gate(self) -> AbstractContextManager[object]:
+        """The scope of one look."""
+
+
 Step = tuple["VPath", list[str], list[str]]
 
 
@@ -153,10 +161,10 @@ def directories_below(reader: Reader, top: VPath) -> Iterator[VPath]:
         todo.extend(join(at, name) for name, mode in reader.kinds(at) if S_ISDIR(mode))
 
 
-def locked(lock: AbstractContextManager[object], steps: Iterator[T]) -> Iterator[T]:
-    """Yield *steps*, each found within *lock*, which is free in between."""
+def locked(reader: Gated, steps: Iterator[T]) -> Iterator[T]:
+    """Yield *steps*, each found within the gate of *reader*, open in between."""
     while True:
-        with lock:
+        with reader.gate:
             try:
                 step = next(steps)
             except StopIteration:

@@ -96,6 +96,8 @@ PRAGMAS: Final = (
 )
 READ_APPLICATION_ID: Final = "PRAGMA application_id"
 READ_VERSION: Final = "PRAGMA user_version"
+# Another value whenever another connection has changed the file.
+READ_DATA_VERSION: Final = "PRAGMA data_version"
 STAMP: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",
@@ -151,9 +153,28 @@ FIND_ENTRY: Final = "SELECT kind, inode FROM entries WHERE parent = ? AND name =
 FIND_STAT: Final = f"SELECT {_STAT} {_AT}"
 FIND_CONTENT: Final = f"SELECT i.content {_AT}"
 READ_INODE: Final = f"SELECT {_INODE} FROM inodes i WHERE i.id = ?"
+# What a layer of a stack is asked: a whiteout is an answer, with no inode joined to it.
+LOOK: Final = (
+    f"SELECT e.kind, {_INODE} FROM entries e LEFT JOIN inodes i ON i.id = e.inode "
+    "WHERE e.parent = ? AND e.name = ?"
+)
+LOOK_CONTENT: Final = (
+    "SELECT e.kind, i.content FROM entries e LEFT JOIN inodes i ON i.id = e.inode "
+    "WHERE e.parent = ? AND e.name = ?"
+)
+# Whether an entry hides what lower layers have below its path.
+FIND_HIDING: Final = (
+    "SELECT e.kind <> 4 OR i.opaque FROM entries e LEFT JOIN inodes i "
+    "ON i.id = e.inode WHERE e.parent = ? AND e.name = ?"
+)
 
 LIST_NAMES: Final = "SELECT name FROM entries WHERE parent = ? AND kind <> 14"
 LIST_KINDS: Final = "SELECT name, kind FROM entries WHERE parent = ? AND kind <> 14"
+LOOK_KINDS: Final = "SELECT name, kind FROM entries WHERE parent = ? LIMIT ?"
+LOOK_INODES: Final = (
+    f"SELECT e.name, e.kind, {_INODE} FROM entries e LEFT JOIN inodes i "
+    "ON i.id = e.inode WHERE e.parent = ?"
+)
 LIST_INODES: Final = (
     f"SELECT e.name, {_INODE} FROM entries e JOIN inodes i ON i.id = e.inode "
     "WHERE e.parent = ?"
@@ -175,7 +196,13 @@ ADD_ROOT_INODE: Final = (
 ADD_INODE: Final = (
     "INSERT INTO inodes (mode, nlink, uid, gid, owner, group_name, size, atime_ns, "
     "mtime_ns, ctime_ns, birthtime_ns, generation, opaque, target, content) "
-    "VALUES (?, 1, 0, 0, '', '', ?, ?, ?, ?, ?, 2, 0, ?, ?)"
+    "VALUES (?, 1, 0, 0, '', '', ?, ?, ?, ?, ?, 2, ?, ?, ?)"
+)
+# An inode that another layer has already, with all that is known of it.
+COPY_INODE: Final = (
+    "INSERT INTO inodes (mode, nlink, uid, gid, size, atime_ns, mtime_ns, ctime_ns, "
+    "birthtime_ns, owner, group_name, generation, opaque, target, content) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
 )
 # A new name may fall on a whiteout, which it then clears.
 ADD_ENTRY: Final = (
@@ -183,8 +210,13 @@ ADD_ENTRY: Final = (
     "ON CONFLICT (parent, name) DO UPDATE SET kind = excluded.kind, "
     "inode = excluded.inode WHERE entries.kind = 14"
 )
+ADD_WHITEOUT: Final = (
+    "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, 14, NULL) "
+    "ON CONFLICT (parent, name) DO NOTHING"
+)
 REMOVE_ENTRY: Final = "DELETE FROM entries WHERE parent = ? AND name = ?"
 REMOVE_ENTRIES_IN: Final = "DELETE FROM entries WHERE parent = ?"
+REMOVE_WHITEOUTS_BELOW: Final = f"DELETE FROM entries WHERE {_BELOW} AND kind = 14"
 MOVE_ENTRY: Final = (
     "UPDATE entries SET parent = ?, name = ? WHERE parent = ? AND name = ?"
 )
@@ -214,6 +246,10 @@ SET_OWNER: Final = (
 SET_TIMES: Final = (
     "UPDATE inodes SET atime_ns = ?, mtime_ns = ?, ctime_ns = ?, "
     "generation = generation + 1 WHERE id = ?"
+)
+SET_OPAQUE: Final = (
+    "UPDATE inodes SET opaque = ?, ctime_ns = ?, generation = generation + 1 "
+    "WHERE id = ?"
 )
 SET_CHANGED: Final = (
     "UPDATE inodes SET ctime_ns = ?, generation = generation + 1 WHERE id = ?"
@@ -300,6 +336,7 @@ SET_SIZE: Final = (
 
 FIND_XATTR: Final = "SELECT value FROM xattrs WHERE inode = ? AND name = ?"
 LIST_XATTRS: Final = "SELECT name FROM xattrs WHERE inode = ? ORDER BY name"
+READ_XATTRS: Final = "SELECT name, value FROM xattrs WHERE inode = ? ORDER BY name"
 PUT_XATTR: Final = (
     "INSERT INTO xattrs (inode, name, value) VALUES (?, ?, ?) "
     "ON CONFLICT (inode, name) DO UPDATE SET value = excluded.value"

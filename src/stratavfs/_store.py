@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from stratavfs import _format, _sql, errors
 from stratavfs._faults import translated
@@ -28,27 +28,17 @@ from stratavfs._files import (
     refuse_unopenable,
     sync_directory,
     uri_of,
+    warn_without_log,
 )
-from stratavfs._gates import Snapshot, Transaction
+from stratavfs._gates import Loan, Snapshot, Transaction
+from stratavfs._options import MEMORY, Options
+from stratavfs._ticks import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MEMORY: Final = ":memory:"
-
 _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 """What the module raises; the second for text, or a message, that is no UTF-8."""
-
-
-class Options(NamedTuple):
-    """How a container is opened; the public constructor documents each."""
-
-    chunk_size: int
-    read_only: bool
-    immutable: bool
-    timeout: float
-    synchronous: str
-    clock: Callable[[], int]
 
 
 class Store:
@@ -59,18 +49,20 @@ class Store:
         self.read_only = options.read_only
         self.lock = threading.RLock()
         self.transaction = Transaction(self)
+        self.loan = Loan(self.lock, location, options.timeout)
         # Called, inside the lock, after anything was rolled back.
         self.after_rollback: list[Callable[[], None]] = []
         self._timeout = options.timeout
         self._synchronous = _sql.SYNCHRONOUS[options.synchronous]
         self._depth = 0  # open write scopes: a transaction, then savepoints
+        self._ended, self.watched = 0, False  # write scopes; lies below another one
+        self.shared = location != MEMORY and not options.immutable  # with others
         self._closed = False
         self._cx = self._open(options)
         try:
             self._prepare(options)
-            self.chunk_size, self.inline_limit = _format.settings_of(
-                self, self.location
-            )
+            settings = _format.settings_of(self, location)
+            self.chunk_size, self.inline_limit = settings
         except BaseException:
             self._cx.close()
             raise
@@ -84,9 +76,7 @@ class Store:
         self._refuse_foreign()
         if not self.read_only:
             return self._connect(uri_of(self.location, "mode=rwc"))
-        if options.immutable:
-            return self._open_immutable()
-        return self._open_read_only()
+        return self._open_immutable() if options.immutable else self._open_read_only()
 
     def _connect(self, database: str) -> sqlite3.Connection:
         try:
@@ -177,11 +167,7 @@ class Store:
                     raise
                 time.sleep(0.005)
         if mode != "wal":
-            message = (
-                f"{self.location}: this file system cannot hold a write-ahead log; "
-                f"the {mode} journal is used: safe, but a reader waits for a writer"
-            )
-            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            warn_without_log(self.location, mode)
 
     def _create_if_empty(self, options: Options) -> None:
         """Make the schema in an empty file, once, whoever else tries at the same time.
@@ -240,6 +226,14 @@ class Store:
     def changes(self) -> int:
         """Rows this connection has changed so far, what was rolled back included."""
         return self._cx.total_changes
+
+    def foreign_changes(self) -> int:
+        """Return a number that moves when another connection has changed the file."""
+        return int(self.row(_sql.READ_DATA_VERSION)[0]) if self.shared else 0
+
+    def version(self) -> tuple[int, int]:
+        """Return a value that moves whenever the container may have changed."""
+        return self._ended, self.foreign_changes()
 
     def require_open(self) -> None:
         if self._closed:
@@ -325,6 +319,14 @@ class Store:
 
     def end(self, failed: bool) -> None:
         """Close the innermost scope: keep its changes, or take them all back."""
+        try:
+            self._end(failed=failed)
+        finally:
+            self._ended += 1
+            if self.watched:
+                contents.tick()
+
+    def _end(self, *, failed: bool) -> None:
         self._depth -= 1
         if self._closed:
             if not failed:

@@ -1,18 +1,19 @@
 """The tree of one container: names, the inodes they lead to, and attributes.
 
-It takes normalised paths literally: symbolic links, layers, missing parents and the
-rules of POSIX are the business of the floor above. Changing verbs need a transaction
-open and say nothing about why they are called.
+It takes normalised paths literally: symbolic links, other layers, missing parents and
+the rules of POSIX are the business of the floors above. Changing verbs need a
+transaction open and say nothing about why they are called.
 """
 
 from __future__ import annotations
 
-from stat import S_IFDIR, S_IFLNK, S_IFREG
+from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR
 from typing import TYPE_CHECKING, Final
 
 from stratavfs import _sql
+from stratavfs._hiding import Hiding
 from stratavfs._paths import below, inside, split
-from stratavfs.records import Buffer, Inode, InodeId, StatResult, VPath
+from stratavfs.records import S_IFWHT, Buffer, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ DIRECTORY_MODE: Final = S_IFDIR | 0o755
 FILE_MODE: Final = S_IFREG | 0o644
 LINK_MODE: Final = S_IFLNK | 0o777
 
-WHITEOUT: Final = 14
+WHITEOUT: Final = S_IFWHT >> 12
 """The kind of an entry that hides a name: DT_WHT of BSD and overlayfs."""
 
 _PAGE: Final = 4096  # entries fetched at a time from a subtree of any size
@@ -49,6 +50,8 @@ class Tree:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pins: dict[InodeId, Pin] = {}
+        self._hiding = Hiding(store)
+        self.hides, self.is_out_of = self._hiding.hides, self._hiding.is_out_of
         store.after_rollback.append(self._forget_missing)
 
     # --- asking ----------------------------------------------------------------------
@@ -110,6 +113,39 @@ class Tree:
                 return
             parent, name = rows[-1]
 
+    # --- asking as one layer of a stack ----------------------------------------------
+
+    def look(self, path: VPath) -> Inode | None:
+        """Return what this layer says of *path*: an inode, a whiteout or nothing."""
+        row = self._store.row(_sql.LOOK, split(path))
+        if row is None:
+            return None
+        return Inode(S_IFWHT) if row[0] == WHITEOUT else Inode._make(row[1:])
+
+    def look_content(self, path: VPath) -> tuple[int, bytes | None] | None:
+        """Return the kind of what is at *path*, and its inline content if any."""
+        row: tuple[int, bytes | None] | None
+        row = self._store.row(_sql.LOOK_CONTENT, split(path))
+        return row
+
+    def look_type(self, path: VPath) -> int:
+        """Return the type bits of what is at *path*, a whiteout's too, or 0."""
+        row = self._store.row(_sql.FIND_ENTRY, split(path))
+        return 0 if row is None else row[0] << 12
+
+    def look_kinds(self, directory: VPath, limit: int = -1) -> list[tuple[str, int]]:
+        """Return (name, type bits) of *limit* or all in *directory*, whiteouts too."""
+        rows = self._store.rows(_sql.LOOK_KINDS, (inside(directory), limit))
+        return [(name, kind << 12) for name, kind in rows]
+
+    def look_children(self, directory: VPath) -> list[tuple[str, Inode]]:
+        """Return (name, inode) of all in *directory*, whiteouts too."""
+        rows = self._store.rows(_sql.LOOK_INODES, (inside(directory),))
+        return [
+            (row[0], Inode._make(row[2:]) if row[1] != WHITEOUT else Inode(S_IFWHT))
+            for row in rows
+        ]
+
     # --- making and removing names ---------------------------------------------------
 
     def add(
@@ -122,11 +158,34 @@ class Tree:
         target: str | None = None,
         content: Buffer | None = None,
     ) -> InodeId:
-        """Make an inode with the name *path*, which is absent; return its number."""
-        args = (mode, size, at, at, at, at, target, content)
+        """Make an inode with the name *path*, which is absent; return its number.
+
+        A directory made over a whiteout is opaque: it shows nothing of what was there.
+        """
+        opaque = S_ISDIR(mode) and self.look_type(path) == S_IFWHT
+        args = (mode, size, at, at, at, at, opaque, target, content)
         inode = InodeId(self._store.write(_sql.ADD_INODE, args).lastrowid or 0)
         self._link(path, mode, inode)
         return inode
+
+    def add_copy(
+        self, path: VPath | None, inode: Inode, at: int, content: Buffer | None
+    ) -> InodeId:
+        """Make a copy of another layer's *inode*; return its number.
+
+        Without a *path* it has no name: an orphan, for the handles that are open.
+        """
+        names = 0 if path is None else 1
+        args = (inode.mode, names, *inode[3:8], at, *inode[9:13], inode.target, content)
+        number = InodeId(self._store.write(_sql.COPY_INODE, args).lastrowid or 0)
+        if path is not None:
+            self._link(path, inode.mode, number)
+        return number
+
+    def add_whiteout(self, path: VPath) -> None:
+        """Hide what lower layers have at *path*, where this one has nothing."""
+        self._store.write(_sql.ADD_WHITEOUT, split(path))
+        self._hiding.moved_on(path)
 
     def add_link(self, path: VPath, inode: Inode, at: int) -> None:
         """Give *inode* one more name, which is absent."""
@@ -135,11 +194,17 @@ class Tree:
 
     def _link(self, path: VPath, mode: int, inode: InodeId) -> None:
         self._store.write(_sql.ADD_ENTRY, (*split(path), mode >> 12, inode))
+        self._hiding.moved_on(path)
 
     def unlink(self, path: VPath, inode: Inode, at: int) -> None:
         """Take the name *path* from *inode*, and the inode away with its last name."""
-        self._store.write(_sql.REMOVE_ENTRY, split(path))
+        self.remove_entry(path)
         self.drop_name(inode, at)
+
+    def remove_entry(self, path: VPath) -> None:
+        """Remove the name *path*, be it a whiteout's; its inode is left as it is."""
+        self._store.write(_sql.REMOVE_ENTRY, split(path))
+        self._hiding.moved_on(path)
 
     def drop_name(self, inode: Inode, at: int) -> None:
         """Count one name less, its entry being gone or another's already."""
@@ -147,12 +212,12 @@ class Tree:
             self._remove_inode(inode.id)
         else:
             self._store.write(_sql.SET_LINKS, (-1, at, inode.id))
-            self._mark_orphan(inode.id)
+            self.mark_orphan(inode.id)
 
     def remove_directory(self, path: VPath, inode: InodeId) -> None:
         """Remove the directory at *path*, in which nothing but whiteouts is left."""
         self._store.write(_sql.REMOVE_ENTRIES_IN, (inside(path),))
-        self._store.write(_sql.REMOVE_ENTRY, split(path))
+        self.remove_entry(path)
         self._remove_inode(inode)
 
     def remove_tree(self, path: VPath, inode: InodeId, at: int) -> None:
@@ -176,7 +241,7 @@ class Tree:
         inodes = self._store.each(_sql.LIST_INODES_BELOW, span)
         for inode in [inode for (inode,) in inodes if inode in self._pins]:
             self._store.write(_sql.ORPHAN, (inode,))
-            self._mark_orphan(inode)
+            self.mark_orphan(inode)
 
     def _unlink_shared(self, span: tuple[str, str], at: int) -> None:
         """Unlink, one by one, the files in *span* that have more names than one."""
@@ -186,14 +251,17 @@ class Tree:
         self._store.write(_sql.REMOVE_SHARED_BELOW, span)
         for inode, names in shared:
             self._store.write(_sql.SET_LINKS, (-names, at, inode))
-            self._mark_orphan(inode)
+            self.mark_orphan(inode)
             self._collect(inode)
 
     def move(self, src: VPath, dst: VPath, *, directory: bool) -> None:
         """Give what is at *src* the name *dst* instead, which is absent."""
-        self._store.write(_sql.REMOVE_ENTRY, split(dst))  # a whiteout, if anything
+        self.remove_entry(dst)  # a whiteout, if anything
         self._store.write(_sql.MOVE_ENTRY, (*split(dst), *split(src)))
+        self._hiding.moved_on(src)
         if directory:
+            # It came up as a whole: what its whiteouts hid is not at the new place.
+            self._store.write(_sql.REMOVE_WHITEOUTS_BELOW, below(src))
             # Characters are counted from one; the parent keys keep their closing slash.
             args = (inside(dst), len(inside(src)) + 1, *below(src))
             self._store.write(_sql.MOVE_ENTRIES_BELOW, args)
@@ -223,12 +291,13 @@ class Tree:
         if pin.handles or not pin.alive:
             return
         del self._pins[pin.inode]
-        if pin.orphan:
+        if pin.orphan and not self._store.closed:
             with self._store.transaction:
                 self._collect(pin.inode)
 
     def _forget_missing(self) -> None:
         """After a rollback: handles to inodes that it took away are stale for good."""
+        self._hiding.forget()
         for inode in [*self._pins]:
             if self.read(inode) is None:
                 self._pins.pop(inode).alive = False
@@ -247,7 +316,8 @@ class Tree:
         if found is not None and found.nlink == 0 and inode not in self._pins:
             self._remove_inode(inode)
 
-    def _mark_orphan(self, inode: InodeId) -> None:
+    def mark_orphan(self, inode: InodeId) -> None:
+        """Let the last handle on *inode*, if there are any, look whether it is over."""
         pin = self._pins.get(inode)
         if pin is not None:
             pin.orphan = True
@@ -261,6 +331,11 @@ class Tree:
 
     def set_mode(self, inode: InodeId, mode: int, at: int) -> None:
         self._store.write(_sql.SET_MODE, (mode, at, inode))
+
+    def set_opaque(self, inode: InodeId, at: int, *, opaque: bool) -> None:
+        """Let the directory *inode* hide what lower layers have in it, or not."""
+        self._store.write(_sql.SET_OPAQUE, (opaque, at, inode))
+        self._hiding.forget()
 
     def set_changed(self, inode: InodeId, at: int) -> None:
         self._store.write(_sql.SET_CHANGED, (at, inode))
@@ -281,8 +356,15 @@ class Tree:
     def xattr_names(self, inode: InodeId) -> list[str]:
         return [name for (name,) in self._store.rows(_sql.LIST_XATTRS, (inode,))]
 
-    def set_xattr(self, inode: InodeId, name: str, value: bytes, at: int) -> None:
+    def xattrs(self, inode: InodeId) -> dict[str, bytes]:
+        return dict(self._store.rows(_sql.READ_XATTRS, (inode,)))
+
+    def put_xattr(self, inode: InodeId, name: str, value: bytes) -> None:
+        """Set an extended attribute as part of a larger change."""
         self._store.write(_sql.PUT_XATTR, (inode, name, value))
+
+    def set_xattr(self, inode: InodeId, name: str, value: bytes, at: int) -> None:
+        self.put_xattr(inode, name, value)
         self.set_changed(inode, at)
 
     def remove_xattr(self, inode: InodeId, name: str, at: int) -> None:

@@ -13,6 +13,7 @@ should be able to tell a cause apart::
      +-- ForeignDatabase           the file is not a container of ours (EINVAL)
      +-- SchemaTooNew              the container was made by a newer version (EINVAL)
      +-- CorruptDatabase           the container is damaged (EIO)
+     +-- LayerFailed               a layer below cannot be read (EIO, or the cause's)
      +-- RootRefused               acting on the root; also a ViolationError
           +-- RootIsADirectory     ... where IsADirectoryError is expected
           +-- RootExists           ... where FileExistsError is expected
@@ -83,6 +84,10 @@ class SchemaTooNew(OSError):
 
 class CorruptDatabase(OSError):
     """The container is damaged: truncated, malformed, or with another schema."""
+
+
+class LayerFailed(OSError):
+    """A layer below could not be read; the others are not concerned."""
 
 
 class RootRefused(OSError, ViolationError):
@@ -200,6 +205,69 @@ def busy(location: str, timeout: float) -> OSError:
     return OSError(EBUSY, message, location)
 
 
+def busy_below(location: str, timeout: float) -> OSError:
+    message = (
+        f"another thread held this layer for more than {timeout:g} s while this one "
+        "holds a transaction above it; leave one of the batches and try again"
+    )
+    return OSError(EBUSY, message, location)
+
+
+def layer_failed(name: str, path: str, cause: Exception) -> LayerFailed:
+    """Return the error for *path*, which the layer *name* could not answer.
+
+    Its number is the cause's, but never one by which a caller would take the path for
+    absent.
+    """
+    code = getattr(cause, "errno", None) or EIO
+    if code in (ENOENT, ENOTDIR, EISDIR, EEXIST):
+        code = EIO
+    return LayerFailed(code, f"layer {name!r} failed: {cause}", path)
+
+
+def changed_meanwhile(path: str) -> OSError:
+    message = "the file changed while it was copied; try again"
+    return OSError(EBUSY, message, path)
+
+
+def layer_cycle(name: str) -> InvalidArgument:
+    message = f"layer {name!r} is this file system itself or lies above it"
+    return InvalidArgument(message)
+
+
+def layer_closed(name: str) -> InvalidArgument:
+    return InvalidArgument(f"layer {name!r} is closed")
+
+
+def not_a_layer(layer: object) -> InvalidType:
+    message = (
+        "an underlay should be a VirtualFileSystem, a path or an object with find(), "
+        f"kinds() and open(), not {type(layer).__name__}"
+    )
+    return InvalidType(message)
+
+
+def onto_itself() -> InvalidArgument:
+    return InvalidArgument("the target is this file system itself")
+
+
+def not_a_file_system(target: object) -> InvalidType:
+    message = f"target should be a VirtualFileSystem, not {type(target).__name__}"
+    return InvalidType(message)
+
+
+def no_root(name: str) -> InvalidArgument:
+    return InvalidArgument(f"layer {name!r} has no directory at its root '/'")
+
+
+def name_taken(name: str) -> InvalidArgument:
+    return InvalidArgument(f"a layer named {name!r} already exists")
+
+
+def no_such_layer(name: str) -> InvalidArgument:
+    return InvalidArgument(f"there is no underlay named {name!r}")
+
+
 def foreign(location: str, why: str) -> ForeignDatabase:
     message = f"not a stratavfs container ({why}); it was left as it is"
     return ForeignDatabase(EINVAL, message, location)
@@ -251,6 +319,19 @@ def root_exists(path: str) -> RootExists:
 def closed() -> ValueError:
     """Return the error of every call on a closed file system, as for files."""
     return ValueError("I/O operation on closed file system")
+
+
+# --- which path is named --------------------------------------------------------------
+
+
+@contextmanager
+def asked_for(path: str) -> Iterator[None]:
+    """Let the failure of a layer name *path*, for whose sake it was asked others."""
+    try:
+        yield
+    except LayerFailed as error:
+        error.filename = path
+        raise
 
 
 # --- two paths ------------------------------------------------------------------------

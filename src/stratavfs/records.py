@@ -7,11 +7,8 @@ a microsecond. Nothing here reads or writes anything.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from errno import ENOENT
-from stat import S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple, NewType
-
-from stratavfs import errors
 
 VPath = NewType("VPath", str)
 """A normalised absolute path; only ``_paths`` makes one."""
@@ -21,6 +18,9 @@ InodeId = NewType("InodeId", int)
 
 Buffer = bytes | bytearray | memoryview
 """What holds bytes; ``collections.abc.Buffer`` comes with Python 3.12."""
+
+S_IFWHT: Final = 0o160000
+"""The type bits of a whiteout, which hides its name in the layers below (BSD)."""
 
 CHUNK_LIMIT: Final = 1 << 28
 """Bytes in the largest chunk: well below SQLite's limit of a billion for one value."""
@@ -39,24 +39,38 @@ def _moment(ns: int) -> datetime:
 
 
 class Inode(NamedTuple):
-    """One row of ``inodes``, without its content."""
+    """What a layer says of a path: in a container, a row without its content.
+
+    >>> Inode(0o100644, size=5).is_file, Inode(S_IFWHT).is_whiteout
+    (True, True)
+    """
 
     mode: int
-    id: InodeId
-    nlink: int
-    uid: int
-    gid: int
-    size: int
-    atime_ns: int
-    mtime_ns: int
-    ctime_ns: int
-    birthtime_ns: int
-    owner: str
-    group: str
-    generation: int
+    """Type and permission bits; the type ``S_IFWHT`` makes it a whiteout."""
+    id: InodeId = InodeId(0)
+    """Number of the inode within its layer; 0 where there are no numbers."""
+    nlink: int = 1
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    """Bytes in a file, bytes of a symbolic link's target, 0 for a directory."""
+    atime_ns: int = 0
+    """Times in nanoseconds since 1970, UTC."""
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    birthtime_ns: int = 0
+    owner: str = ""
+    group: str = ""
+    generation: int = 1
     # Up to here the fields of StatResult, in its order.
-    opaque: int
-    target: str | None
+    opaque: int = 0
+    """1 for a directory that hides what lower layers have below its path."""
+    target: str | None = None
+    """Where a symbolic link leads; None for all else."""
+
+    @property
+    def is_whiteout(self) -> bool:
+        return S_IFMT(self.mode) == S_IFWHT
 
     @property
     def is_directory(self) -> bool:
@@ -69,49 +83,6 @@ class Inode(NamedTuple):
     @property
     def is_link(self) -> bool:
         return S_ISLNK(self.mode)
-
-
-class Entry(NamedTuple):
-    """A name in a directory, possibly absent: what looking up a path found.
-
-    Looking up never raises for "missing"; the caller *requires* what it needs, and the
-    error then names the path that was asked for.
-    """
-
-    path: VPath
-    """Where it is, or would be: symbolic links on the way are resolved."""
-    asked: VPath
-    """The path as it was asked for; errors name this one."""
-    inode: Inode | None
-    error: int = ENOENT
-    """When absent: the errno that asking for it gives."""
-    missing: VPath | None = None
-    """When absent: the topmost directory or name to create; None if it cannot be."""
-
-    def require(self) -> Inode:
-        if self.inode is None:
-            raise errors.from_errno(self.error, self.asked)
-        return self.inode
-
-    def require_file(self) -> Inode:
-        inode = self.require()
-        if inode.is_directory:
-            raise errors.is_a_directory(self.asked)
-        return inode
-
-    def require_directory(self) -> Inode:
-        inode = self.require()
-        if not inode.is_directory:
-            raise errors.not_a_directory(self.asked)
-        return inode
-
-    def require_absent(self) -> None:
-        if self.inode is not None:
-            raise errors.already_exists(self.asked)
-
-    @property
-    def is_directory(self) -> bool:
-        return self.inode is not None and self.inode.is_directory
 
 
 class StatResult(NamedTuple):
@@ -195,6 +166,62 @@ class StatResult(NamedTuple):
     def accessed_at(self) -> datetime:
         """Last access as an aware UTC datetime: set at creation and by ``utime``."""
         return _moment(self.st_atime_ns)
+
+
+class LayerSay(NamedTuple):
+    """What one layer says of a path, and what becomes of it."""
+
+    name: str
+    """Name of the layer."""
+    says: str
+    """What it has there, in words."""
+    rule: str
+    """Why it answers, merges, hides or is hidden; empty if it has no part in it."""
+
+
+class Explanation(NamedTuple):
+    """What :meth:`VirtualFileSystem.explain` returns; printable."""
+
+    path: str
+    """The path that was explained, links on the way to it resolved."""
+    layers: list[LayerSay]
+    """From the top."""
+    winner: str | None
+    """Name of the layer that answers; None: nothing is there."""
+
+    def __str__(self) -> str:
+        names = max(len(say.name) for say in self.layers)
+        says = max(len(say.says) for say in self.layers)
+        lines = [
+            f"  {say.name:{names}}  {say.says:{says}}  {say.rule}".rstrip()
+            for say in self.layers
+        ]
+        end = "nothing is there" if self.winner is None else f"{self.winner} answers"
+        return "\n".join([self.path, *lines, f"=> {end}"])
+
+
+class Conflict(NamedTuple):
+    """One line of :meth:`VirtualFileSystem.conflicts`."""
+
+    path: str
+    winner: str
+    """Name of the layer that answers."""
+    layers: list[str]
+    """Names of all that have something of their own there, the winner first."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.winner} over {', '.join(self.layers[1:])}"
+
+
+class Change(NamedTuple):
+    """One line of :meth:`VirtualFileSystem.diff`."""
+
+    path: str
+    kind: str
+    """``added``, ``modified``, ``deleted``, ``type changed`` or ``metadata``."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
 
 
 class Finding(NamedTuple):

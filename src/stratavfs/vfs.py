@@ -1,7 +1,7 @@
 """The public class. Every method is: normalise, pass a gate, one verb of a lower floor.
 
-The read gate is ``with self._lock``, the write gate ``with self._writing(path)``; no
-method calls another public one.
+The read gate is ``with self._layers.gate``, the write gate ``with
+self._writing(path)``; no method calls another public one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,25 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Self, final, overl
 
 from icontract import ensure, invariant
 
-from stratavfs import _check, _copies, _edits, _modes, _patterns, _search, errors
+from stratavfs import (
+    _check,
+    _compare,
+    _copies,
+    _edits,
+    _grafts,
+    _modes,
+    _patterns,
+    _search,
+    errors,
+)
 from stratavfs._arguments import (
     as_view,
     checked_attribute,
     checked_choice,
     checked_location,
+    checked_name,
     checked_owner,
+    checked_priority,
     checked_target,
     checked_timeout,
     checked_times,
@@ -40,11 +52,14 @@ from stratavfs._contracts import (
     source_is_not_root,
     target_is_there,
 )
+from stratavfs._copyup import CopyUp
+from stratavfs._files import made_whole
 from stratavfs._handle import ChunkFile, OpenHandles, wrap
 from stratavfs._layers import LayerStack
+from stratavfs._options import MEMORY, Options
 from stratavfs._paths import normalize
 from stratavfs._sql import SYNCHRONOUS
-from stratavfs._store import MEMORY, Options, Store
+from stratavfs._store import Store
 from stratavfs._tree import Tree
 
 if TYPE_CHECKING:
@@ -61,8 +76,17 @@ if TYPE_CHECKING:
         ReadableBuffer,
     )
 
+    from stratavfs._openfile import WritableFile
     from stratavfs._paths import StrPath
-    from stratavfs.records import Finding, InodeId, StatResult, VPath
+    from stratavfs.layers.protocol import Layer
+    from stratavfs.records import (
+        Change,
+        Conflict,
+        Explanation,
+        Finding,
+        StatResult,
+        VPath,
+    )
 
 
 @invariant(
@@ -139,13 +163,14 @@ class VirtualFileSystem:
         )
         self._store = Store(checked_location(db_path), options)
         self._lock = self._store.lock  # held for every question; the gates take it
-        tree, content = Tree(self._store), Content(self._store)
-        self._rooms = (self._store, tree, content)  # what a handle holds
-        self._layers = LayerStack(self._store, tree, content)  # asks
+        tree = Tree(self._store)
+        self._layers = LayerStack((self._store, tree, Content(self._store)))  # asks
+        self._copy_up = CopyUp(self._layers)  # opens files, brings them up to change
         self._edits = _edits.Edits(  # changes
-            self._layers, tree, content, create_parents=create_parents
+            self._layers, self._copy_up, create_parents=create_parents
         )
-        self._copies = _copies.Copies(self._edits, self._layers, tree, content)
+        self._copies = _copies.Copies(self._edits, self._layers, self._copy_up)
+        self._grafts = _grafts.Grafts(self._layers, self._copy_up, self._edits)  # trees
         self._handles = OpenHandles()  # closed together with this
         self._clock = clock  # nanoseconds since 1970
         self._collect_orphans(tree)
@@ -164,7 +189,10 @@ class VirtualFileSystem:
         try:
             left_open = self._handles.close()
         finally:
-            self._store.close()
+            try:
+                self._layers.stack.close()
+            finally:
+                self._store.close()
         for handle in left_open:  # last, so that a warning made an error stops nothing
             message = f"closed with its file system: {handle!r}"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=handle)
@@ -240,8 +268,7 @@ class VirtualFileSystem:
             FileNotFoundError, NotADirectoryError, IsADirectoryError: as ``open()``.
         """
         path = normalize(path)
-        with self._lock:
-            return self._layers.read(path)
+        return self._layers.read(path)
 
     def read_text(
         self,
@@ -252,8 +279,7 @@ class VirtualFileSystem:
     ) -> str:
         """Return the text of the file at *path*, newlines as ``open()`` reads them."""
         path = normalize(path)
-        with self._lock:
-            data = self._layers.read(path)
+        data = self._layers.read(path)
         return decoded(data, encoding, errors, newline)
 
     @ensure(
@@ -447,11 +473,11 @@ class VirtualFileSystem:
         """
         path, how = normalize(path), _modes.parse(mode)
         _modes.check_arguments(how, buffering, encoding, errors, newline)
-        with self._lock:
-            inode = self._inode_to_open(path, how)
-            at = self._layers.size(inode) if how.appending else 0
+        with self._layers.gate:
+            file = self._file_to_open(path, how)
+            at = (file.size() or 0) if how.appending else 0
             raw = ChunkFile(
-                self._rooms, inode, how, path, self._clock, self._handles, at
+                self._store, file, how, path, self._clock, self._handles, at
             )
         handle = wrap(
             raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
@@ -488,25 +514,22 @@ class VirtualFileSystem:
             FileNotFoundError, NotADirectoryError: as ``os.stat``.
         """
         path = normalize(path)
-        with self._lock:
-            return self._layers.stat(path, follow=follow_symlinks)
+        return self._layers.stat(path, follow=follow_symlinks)
 
     def lstat(self, path: StrPath) -> StatResult:
         """Return what is known of *path* itself, be it a symbolic link."""
         path = normalize(path)
-        with self._lock:
-            return self._layers.stat(path, follow=False)
+        return self._layers.stat(path, follow=False)
 
     def getsize(self, path: StrPath) -> int:
         """Return the size in bytes of what *path* leads to."""
         path = normalize(path)
-        with self._lock:
-            return self._layers.stat(path).st_size
+        return self._layers.stat(path).st_size
 
     def samefile(self, path1: StrPath, path2: StrPath) -> bool:
         """Tell whether both paths lead to one file or directory."""
         path1, path2 = normalize(path1), normalize(path2)
-        with self._lock:
+        with self._layers.gate:
             first, second = self._layers.stat(path1), self._layers.stat(path2)
         return os.path.samestat(first, second)  # type: ignore[arg-type]  # same fields
 
@@ -538,7 +561,7 @@ class VirtualFileSystem:
             OSError: (EINVAL) it is no symbolic link.
         """
         path = normalize(path)
-        with self._lock:
+        with self._layers.gate:
             inode = self._layers.locate(path, follow=False).require()
         if inode.target is None:
             raise errors.not_a_link(path)
@@ -607,12 +630,12 @@ class VirtualFileSystem:
             OSError: (ENODATA) there is none of that name.
         """
         path, attribute = normalize(path), checked_attribute(attribute)
-        with self._lock:
-            inode = self._layers.locate(path, follow=follow_symlinks).require()
-            value = self._layers.xattr(inode.id, attribute)
-        if value is None:
+        with self._layers.gate:
+            entry = self._layers.locate(path, follow=follow_symlinks)
+            found = self._layers.xattrs(entry)
+        if attribute not in found:
             raise errors.no_attribute(path)
-        return value
+        return found[attribute]
 
     def setxattr(
         self,
@@ -651,9 +674,9 @@ class VirtualFileSystem:
     ) -> list[str]:
         """Return the names of the extended attributes of *path*, sorted."""
         path = normalize(path)
-        with self._lock:
-            inode = self._layers.locate(path, follow=follow_symlinks).require()
-            return self._layers.xattr_names(inode.id)
+        with self._layers.gate:
+            entry = self._layers.locate(path, follow=follow_symlinks)
+            return sorted(self._layers.xattrs(entry))
 
     def removexattr(
         self, path: StrPath, attribute: str, *, follow_symlinks: bool = True
@@ -709,7 +732,7 @@ class VirtualFileSystem:
             FileNotFoundError, NotADirectoryError: as ``os.listdir``.
         """
         path = normalize(path)
-        with self._lock:
+        with self._layers.gate:
             return self._layers.names(path)
 
     def scandir(self, path: StrPath = "/") -> _search.ScandirIterator:
@@ -718,12 +741,13 @@ class VirtualFileSystem:
         One statement brings names, kinds and all that ``stat`` knows.
         """
         path = normalize(path)
-        with self._lock:
+        with self._layers.gate:
             found = self._layers.children(path)
-            entries = [
-                _search.DirEntry(path, name, self._layers.stat_of(inode), self._follow)
-                for name, inode in found
-            ]
+        stat_of, follow = self._layers.stat_of, self._follow
+        entries = [
+            _search.DirEntry(path, name, stat_of(inode, member), follow)
+            for name, inode, member in found
+        ]
         return _search.ScandirIterator(iter(entries))
 
     @path_is_not_root
@@ -854,7 +878,7 @@ class VirtualFileSystem:
             onerror=onerror,
             followlinks=followlinks,
         )
-        return _search.locked(self._lock, steps)
+        return _search.locked(self._layers, steps)
 
     def glob(self, pattern: StrPath) -> list[str]:
         """Return the sorted paths that match *pattern*, by ``pathlib``'s rules.
@@ -870,60 +894,233 @@ class VirtualFileSystem:
         (['/lib/b.py'], ['/a.py', '/lib/b.py', '/lib/deep/c.py'])
         """
         parsed = _patterns.parse(pattern)
-        with self._lock:
+        with self._layers.gate:
             return sorted(_search.glob(self._layers, parsed))
 
     def iglob(self, pattern: StrPath) -> Iterator[str]:
         """Yield the paths that match *pattern* as they are found, unsorted."""
         steps = _search.glob(self._layers, _patterns.parse(pattern))
-        return _search.locked(self._lock, steps)
+        return _search.locked(self._layers, steps)
 
     # --- layers ----------------------------------------------------------------------
 
     def add_underlay(
-        self, layer: object, priority: int = 0, name: str | None = None
+        self,
+        layer: VirtualFileSystem | Layer | StrPath,
+        priority: int = 0,
+        name: str | None = None,
+        *,
+        at: StrPath = "/",
     ) -> str:
-        """Not in this version: put the read-only *layer* below this file system.
+        """Put the read-only *layer* below this file system; return its name.
+
+        What this file system does not have is read from its underlays, the one with the
+        highest *priority* first and equal ones as they were added. None is ever
+        written: a file comes up into this container before it changes.
+
+        Args:
+            layer: Another file system with its own underlays, a ``DirectoryLayer``, a
+                ``ZipLayer``, whatever has the protocol ``stratavfs.layers.Layer``; or a
+                path of the host: a directory, a zip archive or a container, opened for
+                reading only and closed together with this file system.
+            priority: Higher hides lower; this file system itself is above all.
+            name: What the layer is called; ``underlay_0``, ... if left out.
+            at: Where the root of the layer appears.
 
         Raises:
-            NotImplementedError: always.
+            InvalidArgument: the name is taken, the layer is closed, is this file system
+                or contains it.
+            InvalidType: it is no layer.
+            FileNotFoundError, CorruptDatabase, ForeignDatabase, OSError: the path leads
+                to nothing, or to nothing that can be a layer.
+
+        >>> base, vfs = VirtualFileSystem(), VirtualFileSystem()
+        >>> base.write_text("/motd", "hello"), vfs.add_underlay(base)
+        (5, 'underlay_0')
+        >>> with vfs.open("/motd", "a") as f:
+        ...     f.write(", world")
+        7
+        >>> vfs.read_text("/motd"), base.read_text("/motd")
+        ('hello, world', 'hello')
         """
-        raise NotImplementedError(_ONE_LAYER)
+        at, priority = normalize(at), checked_priority(priority)
+        with self._lock:
+            self._store.require_open()
+            stack = self._layers.stack
+            name = stack.free_name() if name is None else checked_name(name)
+            source: object = layer
+            if isinstance(layer, VirtualFileSystem):
+                if layer.closed:
+                    raise errors.layer_closed(name)
+                source = layer._layers.stack  # noqa: SLF001 - of this class
+            stack.add(name, priority, at, source, keep=layer)
+        return name
 
     def remove_underlay(self, name: str) -> bool:
-        """Not in this version: take the underlay *name* away.
+        """Take the underlay *name* away; tell whether there was one.
+
+        Open handles on its files go on reading. One that this file system has opened by
+        its path is closed, as soon as no handle needs it.
+        """
+        with self._lock:
+            self._store.require_open()
+            return self._layers.stack.remove(name)
+
+    def set_priority(self, name: str, priority: int) -> None:
+        """Move the underlay *name* to its place among those of *priority*.
 
         Raises:
-            NotImplementedError: always.
+            InvalidArgument: there is no underlay of that name.
         """
-        raise NotImplementedError(_ONE_LAYER)
+        with self._lock:
+            self._store.require_open()
+            self._layers.stack.set_priority(name, checked_priority(priority))
 
     def list_layers(self) -> list[dict[str, object]]:
         """Return what is known of each layer, the local one first.
 
-        >>> VirtualFileSystem().list_layers()
-        [{'name': 'local', 'priority': inf, 'db_path': ':memory:', 'writable': True}]
+        >>> [layer] = VirtualFileSystem().list_layers()
+        >>> layer["name"], layer["priority"], layer["db_path"], layer["writable"]
+        ('local', inf, ':memory:', True)
+        >>> layer["kind"], layer["at"]
+        ('memory', '/')
         """
         self._store.require_open()
-        return self._layers.list_layers()
+        return self._layers.stack.list_layers(writable=not self.read_only)
 
     def which_layer(self, path: StrPath) -> str | None:
         """Return the name of the layer that answers for *path*, None if none has it."""
         path = normalize(path)
-        with self._lock:
+        with self._layers.gate:
             return self._layers.which_layer(path)
 
     def which_layer_detailed(self, path: StrPath) -> dict[str, object]:
-        """Return which layers have *path* and which one answers for it.
+        """Return which layers have *path*, hidden or not, and which one answers for it.
 
         >>> VirtualFileSystem().which_layer_detailed("/")["resolved_from"]
         'local'
         """
         path = normalize(path)
-        with self._lock:
+        with self._layers.gate:
             winner = self._layers.which_layer(path)
-        layers = [{"name": "local", "has_file": winner is not None}]
+            layers = [
+                {"name": name, "has_file": has}
+                for name, has in self._layers.holders(path)
+            ]
         return {"path": path, "resolved_from": winner, "layers": layers}
+
+    # --- looking into the layers -----------------------------------------------------
+
+    def explain(self, path: StrPath) -> Explanation:
+        """Return what each layer says of *path* and the rule that decides; printable.
+
+        >>> base, vfs = VirtualFileSystem(), VirtualFileSystem()
+        >>> base.write_text("/a", "text"), vfs.add_underlay(base, name="base")
+        (4, 'base')
+        >>> vfs.remove("/a")
+        >>> print(vfs.explain("/a"))
+        /a
+          local  whiteout         hides the layers below
+          base   file of 4 bytes  hidden by local
+        => nothing is there
+        """
+        path = normalize(path)
+        self._store.require_open()
+        with self._layers.gate:
+            return _compare.explain(self._layers, path)
+
+    def conflicts(self, path: StrPath = "/") -> list[Conflict]:
+        """Return the paths at and below *path* whose content differs between layers.
+
+        Each tells who wins, and who else has something of its own there that nothing
+        has deleted. Equal bytes are no conflict, nor are directories that merge.
+        """
+        path = normalize(path)
+        self._store.require_open()
+        with self._layers.gate:
+            return sorted(_compare.conflicts(self._layers, path))
+
+    def diff(self, path: StrPath = "/") -> list[Change]:
+        """Return what this file system changes of its underlays at and below *path*.
+
+        ``added``, ``modified`` (its bytes), ``deleted`` (a directory with all in it),
+        ``type changed``, or ``metadata`` alone. What came up into the local layer and
+        is as it was is no change.
+
+        >>> base, vfs = VirtualFileSystem(), VirtualFileSystem()
+        >>> base.write_text("/a", "a"), vfs.add_underlay(base)
+        (1, 'underlay_0')
+        >>> vfs.rename("/a", "/b")
+        >>> print(*vfs.diff(), sep=", ")
+        deleted /a, added /b
+        """
+        path = normalize(path)
+        self._store.require_open()
+        with self._layers.gate:
+            return [*_compare.changes(self._layers, path)]
+
+    def revert(self, path: StrPath) -> None:
+        """Drop the local changes at and below *path*: the underlays show again.
+
+        Without underlays that have it, what is at *path* is gone. ``revert("/")`` drops
+        everything. Attributes of the directories above stay as they are.
+
+        Raises:
+            FileNotFoundError: there is nothing at *path* in any layer.
+        """
+        path = normalize(path)
+        with self._writing(path):
+            self._grafts.revert(path, self._clock())
+
+    def flatten(self, target: VirtualFileSystem | StrPath) -> None:
+        """Write the merged view, all of it, to *target* as a single layer.
+
+        Args:
+            target: A path of the host, where a new container is made (under another
+                name until it is complete); or a writable file system that is empty.
+
+        Raises:
+            FileExistsError: there is something at the path.
+            OSError: (ENOTEMPTY) the file system is not empty.
+            InvalidArgument: *target* is this file system.
+        """
+        self._store.require_open()
+        if isinstance(target, VirtualFileSystem):
+            self._flatten_into(target)
+            return
+        location = checked_location(target)
+        with (
+            made_whole(location) as part,
+            VirtualFileSystem(part, self.chunk_size, clock=self._clock) as made,
+        ):
+            self._flatten_into(made)
+
+    def _flatten_into(self, target: VirtualFileSystem) -> None:
+        if target is self:
+            raise errors.onto_itself()
+        with target._writing(target.db_path), self._store.loan:
+            target._grafts.flatten(self._layers, self._clock(), target.db_path)
+
+    def apply_to(self, target: VirtualFileSystem) -> None:
+        """Make the local changes, deletions included, in *target*: all or nothing.
+
+        Each file of the local layer replaces what *target* has at its path, each
+        whiteout removes it. *target* may be one of the underlays: :meth:`revert` the
+        changes afterwards, and they come from there.
+
+        Raises:
+            ReadOnlyError: *target* is read-only.
+            InvalidArgument, InvalidType: it is this file system, or none.
+            NotADirectoryError: a symbolic link of *target* is where a directory of this
+                file system is.
+        """
+        self._store.require_open()
+        if not isinstance(target, VirtualFileSystem):
+            raise errors.not_a_file_system(target)
+        if target is self:
+            raise errors.onto_itself()
+        with target._writing(target.db_path), self._store.loan:
+            target._grafts.apply(self._layers, self._clock())
 
     # --- batches ---------------------------------------------------------------------
 
@@ -970,17 +1167,18 @@ class VirtualFileSystem:
             raise errors.read_only(path)
         return self._store.transaction
 
-    def _inode_to_open(self, path: VPath, how: _modes.OpenMode) -> InodeId:
-        """Return the file to open; a transaction is begun only where one is needed."""
+    def _file_to_open(self, path: VPath, how: _modes.OpenMode) -> WritableFile:
+        """Open the file; a transaction is begun only where one is needed."""
         if not how.writing:
-            return self._layers.file(path)
+            return self._copy_up.open_file(path)
         gate = self._writing(path)
         if not how.truncating and not how.creating:
             entry = self._layers.locate(path)
             if entry.inode is not None or not how.makes:
-                return entry.require_file().id
+                return self._copy_up.open_file(path)
         with gate:
-            return self._edits.open_file(path, how, self._clock())
+            inode = self._edits.open_file(path, how, self._clock())
+            return self._copy_up.open_local(inode)
 
     def _type_of(self, path: StrPath, *, follow: bool = True) -> int:
         """Return the type bits of what *path* leads to, 0 if nothing."""
@@ -988,15 +1186,11 @@ class VirtualFileSystem:
             path = normalize(path)
         except OSError:  # too long for anything to be there
             return 0
-        with self._lock:
-            return self._layers.type_of(path, follow=follow)
+        return self._layers.type_of(path, follow=follow)
 
     def _follow(self, path: VPath) -> StatResult:
-        with self._lock:
-            return self._layers.stat(path)
+        return self._layers.stat(path)
 
-
-_ONE_LAYER = "stratavfs 0.1 has one layer; underlays come with the next version"
 
 # os.XATTR_CREATE and os.XATTR_REPLACE, which only Linux has names for.
 _MUST_EXIST = {0: None, 1: False, 2: True}

@@ -294,10 +294,3 @@ def test_check_of_a_sound_container_finds_nothing(vfs: VirtualFileSystem) -> Non
     vfs.symlink("d", "/link")
 
     assert vfs.check() == []
-
-
-def test_layers_are_not_in_this_version(mem: VirtualFileSystem) -> None:
-    with pytest.raises(NotImplementedError):
-        mem.add_underlay(mem)
-    with pytest.raises(NotImplementedError):
-        mem.remove_underlay("base")

@@ -28,7 +28,10 @@ def opened(mode: str) -> Call:
 
 # Method and parameter -> a call with the path in that place. These change nothing.
 READERS: dict[str, Call] = {
+    "conflicts.path": lambda v, p: v.conflicts(p),
+    "diff.path": lambda v, p: v.diff(p),
     "exists.path": lambda v, p: v.exists(p),
+    "explain.path": lambda v, p: v.explain(p),
     "getsize.path": lambda v, p: v.getsize(p),
     "getxattr.path": lambda v, p: v.getxattr(p, "user.x"),
     "glob.pattern": lambda v, p: v.glob(p),
@@ -81,6 +84,7 @@ WRITERS: dict[str, Call] = {
     "rename.dst": lambda v, p: v.rename(OTHER, p),
     "replace.src": lambda v, p: v.replace(p, NEW),
     "replace.dst": lambda v, p: v.replace(OTHER, p),
+    "revert.path": lambda v, p: v.revert(p),
     "rmdir.path": lambda v, p: v.rmdir(p),
     "rmtree.path": lambda v, p: v.rmtree(p),
     "setxattr.path": lambda v, p: v.setxattr(p, "user.x", b"1"),

@@ -229,6 +229,8 @@ def test_layers_of_one_are_listed_as_the_page_lists_them(
             "priority": float("inf"),
             "db_path": ":memory:",
             "writable": True,
+            "kind": "memory",
+            "at": "/",
         }
     ]
     assert mem.which_layer("/f") == "local"

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, assert_type
 
-from stratavfs import DirEntry, Finding, StatResult, VirtualFileSystem
+from stratavfs import (
+    Change,
+    Conflict,
+    DirEntry,
+    Explanation,
+    Finding,
+    StatResult,
+    VirtualFileSystem,
+)
 from stratavfs._handle import ChunkFile
 from stratavfs._search import ScandirIterator
 
@@ -147,9 +155,18 @@ def searching(vfs: VirtualFileSystem) -> None:
 
 def layers(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.add_underlay(vfs, 1, "base"), str)
+    assert_type(vfs.add_underlay("base.db", at="/mods"), str)
     assert_type(vfs.remove_underlay("base"), bool)
+    assert_type(vfs.set_priority("base", 2), None)
     assert_type(vfs.list_layers(), list[dict[str, object]])
     assert_type(vfs.which_layer("/a"), str | None)
+    assert_type(vfs.explain("/a"), Explanation)
+    assert_type(vfs.conflicts(), list[Conflict])
+    assert_type(vfs.diff("/a"), list[Change])
+    assert_type(vfs.revert("/a"), None)
+    assert_type(vfs.flatten("flat.db"), None)
+    assert_type(vfs.flatten(vfs), None)
+    assert_type(vfs.apply_to(vfs), None)
     assert_type(vfs.which_layer_detailed("/a"), dict[str, object])
 
 

@@ -35,7 +35,7 @@ class Room(NamedTuple):
             return getattr(self.content, verb)(*args)
 
     def file(self, name: str) -> InodeId:
-        tree: Tree = self.vfs._rooms[1]
+        tree: Tree = self.vfs._layers.rooms[1]
         with self.vfs._store.transaction:
             return tree.add(VPath(f"/{name}"), FILE_MODE, AT, content=b"")
 
@@ -291,7 +291,7 @@ def test_every_verb_on_missing_inode_says_so_and_changes_nothing(room: Room) -> 
 @pytest.mark.parametrize("verb", ["write", "resize", "replace"])
 @pytest.mark.parametrize("size", [1, 500])
 def test_change_stamps_times_and_generation(room: Room, verb: str, size: int) -> None:
-    tree: Tree = room.vfs._rooms[1]
+    tree: Tree = room.vfs._layers.rooms[1]
     before = tree.read(room.inode)
     assert before is not None
     data = memoryview(b"x" * size)

@@ -46,7 +46,7 @@ class Workbench:
 
     def _content(self, path: VPath) -> bytes | None:
         inode = self.inode(path)
-        return self.vfs._rooms[2].read(inode.id) if inode.is_file else None
+        return self.vfs._layers.rooms[2].read(inode.id) if inode.is_file else None
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_open_file_exclusive_refuses_anything_there(
 
 
 def without_parents(vfs: VirtualFileSystem) -> Edits:
-    return Edits(vfs._layers, vfs._rooms[1], vfs._rooms[2], create_parents=False)
+    return Edits(vfs._layers, vfs._copy_up, create_parents=False)
 
 
 @pytest.mark.parametrize(

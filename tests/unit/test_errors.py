@@ -58,7 +58,20 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("needs_recovery", ("x.db",), errno.EROFS, "open it once for writing"),
     ("sync_in_batch", ("x.db",), errno.EINVAL, "after that"),
     ("stale", ("x.db",), errno.ESTALE, "open it again"),
+    ("busy_below", ("x.db", 2.5), errno.EBUSY, "2.5 s .* leave one of the batches"),
+    ("changed_meanwhile", ("x.db",), errno.EBUSY, "changed .* try again"),
 ]
+
+# The factories for a layer that is refused; all name it.
+OF_A_LAYER: dict[str, type[Exception]] = {
+    "layer_cycle": errors.InvalidArgument,
+    "layer_closed": errors.InvalidArgument,
+    "name_taken": errors.InvalidArgument,
+    "no_root": errors.InvalidArgument,
+    "no_such_layer": errors.InvalidArgument,
+    "not_a_layer": errors.InvalidType,
+    "not_a_file_system": errors.InvalidType,
+}
 
 FACTORIES = {
     name
@@ -76,8 +89,15 @@ def factory(name: str) -> Callable[..., OSError]:
 
 def test_factories_all_are_tested_here() -> None:
     tested = {*OF_ONE_PATH, *OF_TWO_PATHS, *(name for name, *_ in REMEDIES)}
+    tested |= OF_A_LAYER.keys() | {"layer_failed"}
 
-    assert FACTORIES - tested == {"from_errno", "closed", "both_named"}
+    assert FACTORIES - tested == {
+        "asked_for",
+        "onto_itself",
+        "from_errno",
+        "closed",
+        "both_named",
+    }
     assert tested <= FACTORIES
 
 
@@ -127,6 +147,35 @@ def test_from_errno_number_gives_what_the_system_says(number: int) -> None:
     assert error.filename == "/a"
 
 
+@pytest.mark.parametrize("name", OF_A_LAYER)
+def test_refused_layer_is_named(name: str) -> None:
+    error = factory(name)("base")
+
+    assert type(error) is OF_A_LAYER[name]
+    assert ("'base'" in str(error)) != name.startswith("not_a_")
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (PermissionError(errno.EACCES, "no"), errno.EACCES),
+        (FileNotFoundError(errno.ENOENT, "gone"), errno.EIO),
+        (IsADirectoryError(errno.EISDIR, "is"), errno.EIO),
+        (KeyError("x"), errno.EIO),
+        (ValueError("closed"), errno.EIO),
+    ],
+)
+def test_layer_failed_never_says_that_a_path_is_absent(
+    cause: Exception, expected: int
+) -> None:
+    error = errors.layer_failed("base", "/a", cause)
+
+    assert type(error) is errors.LayerFailed
+    assert (error.errno, error.filename) == (expected, "/a")
+    assert "'base'" in str(error)
+    assert str(cause) in str(error)
+
+
 def test_closed_is_the_value_error_of_files() -> None:
     error = errors.closed()
 
@@ -141,6 +190,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "InvalidType": (icontract.ViolationError, TypeError),
     "ReadOnlyError": (PermissionError,),
     "BatchLost": (OSError,),
+    "LayerFailed": (OSError,),
     "ForeignDatabase": (OSError,),
     "SchemaTooNew": (OSError,),
     "CorruptDatabase": (OSError,),

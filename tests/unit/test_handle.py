@@ -15,12 +15,14 @@ import pytest
 
 from stratavfs import _handle, _modes
 from stratavfs._handle import ChunkFile, OpenHandles
+from stratavfs._openfile import InodeFile
 from stratavfs.records import VPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stratavfs import VirtualFileSystem
+    from stratavfs._tree import Pin
 
 PATH = VPath("/f")
 
@@ -28,8 +30,13 @@ PATH = VPath("/f")
 def raw_of(vfs: VirtualFileSystem, mode: str = "r+b") -> ChunkFile:
     vfs.write_bytes(PATH, b"0123456789")
     how = _modes.parse(mode)
-    inode = vfs._layers.file(PATH)
-    return ChunkFile(vfs._rooms, inode, how, PATH, vfs._clock, vfs._handles)
+    file = vfs._copy_up.open_file(PATH)
+    return ChunkFile(vfs._store, file, how, PATH, vfs._clock, vfs._handles)
+
+
+def pin_of(raw: ChunkFile) -> Pin:
+    assert isinstance(raw._file, InodeFile)
+    return raw._file._pin
 
 
 @pytest.fixture
@@ -90,11 +97,11 @@ def test_write_moves_on_and_appending_goes_to_the_end(vfs: VirtualFileSystem) ->
 
 
 def test_write_of_nothing_changes_nothing(raw: ChunkFile) -> None:
-    before = raw._tree.read(raw._pin.inode)
+    before = raw._file.read(0)
 
     assert raw.write(b"") == 0
 
-    assert raw._tree.read(raw._pin.inode) == before
+    assert raw._file.read(0) == before
 
 
 def test_truncate_without_size_cuts_here(raw: ChunkFile) -> None:
@@ -250,19 +257,19 @@ def test_file_that_another_process_took_away_is_stale(
 ) -> None:
     with raw_of(mem) as file:
         with mem._store.transaction:  # as another connection would, without our pins
-            mem._rooms[1]._pins.clear()
+            mem._layers.rooms[1]._pins.clear()
             mem._edits.remove(PATH, 1)
 
         with pytest.raises(OSError) as caught:
             getattr(file, verb)(*args)
 
-        mem._rooms[1]._pins[file._pin.inode] = file._pin
+        mem._layers.rooms[1]._pins[pin_of(file).inode] = pin_of(file)
     assert (caught.value.errno, caught.value.filename) == (errno.ESTALE, PATH)
 
 
 def test_forgotten_file_warns_and_closes(mem: VirtualFileSystem) -> None:
     files = [raw_of(mem)]
-    pin = files[0]._pin
+    pin = pin_of(files[0])
 
     with pytest.warns(ResourceWarning, match="unclosed file"):
         files.clear()
@@ -390,7 +397,7 @@ def test_wrap_text_is_utf8_and_keeps_the_mode(mem: VirtualFileSystem) -> None:
 
 
 def test_wrap_that_fails_leaves_nothing_open(mem: VirtualFileSystem) -> None:
-    before = len(mem._rooms[1]._pins)
+    before = len(mem._layers.rooms[1]._pins)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -398,4 +405,4 @@ def test_wrap_that_fails_leaves_nothing_open(mem: VirtualFileSystem) -> None:
             wrapped(mem, "r", encoding="no such encoding")
         gc.collect()
 
-    assert len(mem._rooms[1]._pins) == before == 0
+    assert len(mem._layers.rooms[1]._pins) == before == 0

@@ -19,12 +19,12 @@ def tree(mem: VirtualFileSystem) -> Tree:
     """The tree of a container with ``/d/f`` and ``/keep``."""
     mem.write_bytes("/d/f", b"x" * 100_000)
     mem.touch("/keep")
-    found: Tree = mem._rooms[1]
+    found: Tree = mem._layers.rooms[1]
     return found
 
 
 def number(vfs: VirtualFileSystem, path: str) -> InodeId:
-    found: InodeId = vfs._layers.file(path)  # type: ignore[arg-type]  # in normal form
+    found: InodeId = vfs._layers.locate(path).require_file().id  # type: ignore[arg-type]  # in normal form
     return found
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stratavfs.records import Entry, Finding, Inode, InodeId, StatResult, VPath
+from stratavfs._entry import Entry
+from stratavfs.records import Finding, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,7 +212,7 @@ def test_stat_result_of_the_view_is_that_of_the_row(mem: VirtualFileSystem) -> N
 
     row = mem._layers.locate(VPath("/a")).require()
 
-    assert mem._layers.stat_of(row) == mem.stat("/a")
+    assert mem._layers.stat_of(row, None) == mem.stat("/a")
 
 
 # --- Finding --------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from stat import S_IFDIR, S_IFLNK, S_IFREG
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -325,7 +326,8 @@ def test_locked_holds_the_lock_for_each_step_only() -> None:
             held.append(is_held())
             yield n
 
-    between = [is_held() for _ in _search.locked(lock, steps())]
+    reader = SimpleNamespace(gate=lock)
+    between = [is_held() for _ in _search.locked(reader, steps())]
 
     assert (held, between) == ([True, True], [False, False])
 

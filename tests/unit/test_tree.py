@@ -26,7 +26,7 @@ WHITEOUT = "INSERT INTO entries (parent, name, kind, inode) VALUES ('/', 'w', 14
 
 
 def tree_of(vfs: VirtualFileSystem) -> Tree:
-    tree: Tree = vfs._rooms[1]
+    tree: Tree = vfs._layers.rooms[1]
     return tree
 
 

@@ -1,0 +1,135 @@
+"""A layer that is no container, asked in the words of the stack.
+
+It may be anybody's object: what it says is looked at before it is believed, and what
+it left out of the protocol has an answer here.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from typing import TYPE_CHECKING, Final
+
+from stratavfs._openfile import StreamFile
+from stratavfs._paths import ROOT, inside, parent_of
+from stratavfs._ticks import devices
+from stratavfs.records import S_IFWHT, Inode, StatResult, VPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping
+
+    from stratavfs._underlays import Failing
+    from stratavfs.layers.protocol import Layer
+
+_KNOWN: Final = (S_IFDIR, S_IFREG, S_IFLNK, S_IFWHT)
+
+
+class ForeignLayer:
+    """A layer that is no container, with what it left out of the protocol."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self.device = next(devices)
+        self.location = str(getattr(layer, "location", ""))
+        self.kind = type(layer).__name__.removesuffix("Layer").lower()
+        self._version: Callable[[], Hashable] | None = getattr(layer, "version", None)
+        immutable = bool(getattr(layer, "immutable", False))
+        self.remembered = immutable or self.version() is not None
+        self.polled = not immutable
+
+    def watch(self) -> None:
+        """Its own version() tells."""
+
+    def version(self) -> Hashable:
+        return None if self._version is None else self._version()
+
+    def find(self, path: VPath) -> Inode | None:
+        found = self._layer.find(path)
+        return None if found is None else checked(found)
+
+    def type_of(self, path: VPath) -> int:
+        found = self._layer.find(path)
+        return 0 if found is None else S_IFMT(checked(found).mode)
+
+    def kinds(
+        self,
+        path: VPath,
+        limit: int,  # noqa: ARG002 - the layer gives all of them
+    ) -> list[tuple[str, int]]:
+        try:
+            found = self._layer.kinds(path)
+            return sorted((checked_name(name), S_IFMT(mode)) for name, mode in found)
+        except (FileNotFoundError, NotADirectoryError):  # it has just gone
+            return []
+
+    def children(self, path: VPath) -> list[tuple[str, Inode]]:
+        found = (
+            (name, self.find(VPath(inside(path) + name)))
+            for name, _ in self.kinds(path, -1)
+        )
+        return [(name, inode) for name, inode in found if inode is not None]
+
+    def hides(self, path: VPath) -> bool:
+        steps = [path]
+        while steps[-1] != ROOT:
+            steps.append(parent_of(steps[-1]))
+        for step in reversed(steps):
+            found = self._layer.find(step)
+            if found is None:
+                return False
+            if not found.is_directory or found.opaque:
+                return True
+        return False
+
+    def content(self, path: VPath) -> bytes | None:  # noqa: ARG002 - open it
+        return None
+
+    def stat(self, path: VPath, name: str) -> StatResult | None:  # noqa: ARG002
+        return None  # find it
+
+    def open_file(self, path: VPath, failing: Failing) -> StreamFile | None:
+        try:
+            return StreamFile(self._layer.open(path), failing)
+        except FileNotFoundError:
+            return None
+
+    def xattrs(self, path: VPath) -> Mapping[str, bytes]:
+        ask = getattr(self._layer, "xattrs", None)
+        return {} if ask is None else ask(path)
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        yield
+
+    def close(self) -> None:
+        close = getattr(self._layer, "close", None)
+        if close is not None:
+            close()
+
+
+def checked(inode: Inode) -> Inode:
+    """Return what a layer said, refused where it cannot be: it may be anybody's.
+
+    >>> checked(Inode(0o100644, size=-1))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: impossible inode: Inode(mode=33188, ..., size=-1, ...)
+    """
+    kind = S_IFMT(inode.mode)
+    linked = inode.target if kind == S_IFLNK else None
+    if (
+        kind not in _KNOWN
+        or inode.size < 0
+        or inode.target != linked
+        or (kind == S_IFLNK and not inode.target)
+    ):
+        message = f"impossible inode: {inode}"
+        raise ValueError(message)
+    return inode
+
+
+def checked_name(name: str) -> str:
+    """Return a name that a layer said, refused where no directory can hold it."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        message = f"impossible name: {name!r}"
+        raise ValueError(message)
+    return name

@@ -1,0 +1,181 @@
+"""What a handle holds: the file behind it, wherever its bytes are.
+
+Each kind answers the same few questions, takes the lock it needs for the answer, and
+gives None once the file is gone. Only a file of the local layer can be written.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from stratavfs._content import Content
+    from stratavfs._store import Store
+    from stratavfs._tree import Tree
+    from stratavfs.records import InodeId
+
+    Rooms = tuple[Store, Tree, Content]
+
+
+class OpenFile(Protocol):
+    """The file behind a handle."""
+
+    def size(self) -> int | None:
+        """Return the size in bytes."""
+
+    def read(self, offset: int) -> bytes | None:
+        """Return all bytes from *offset* on."""
+
+    def read_into(self, offset: int, view: memoryview) -> int | None:
+        """Fill *view* from *offset*; return the bytes read."""
+
+    def next_data(self, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is stored, or None."""
+
+    def next_hole(self, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is a hole, or the end."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class WritableFile(OpenFile, Protocol):
+    """The file behind a handle of a file system, whose local layer can be written."""
+
+    def for_writing(self, at: int) -> InodeFile:
+        """Return the file of the local layer to write to, in a transaction."""
+
+
+class InodeFile:
+    """A file in a container, kept alive as long as it is held."""
+
+    __slots__ = ("_content", "_lock", "_pin", "_tree")
+
+    def __init__(self, rooms: Rooms, inode: InodeId, *, lent: bool = False) -> None:
+        store, self._tree, self._content = rooms
+        self._lock: AbstractContextManager[object] = store.loan if lent else store.lock
+        self._pin = self._tree.pin(inode)
+
+    @property
+    def inode(self) -> InodeId:
+        return self._pin.inode
+
+    @property
+    def alive(self) -> bool:
+        """False once a rollback has taken the file away."""
+        return self._pin.alive
+
+    def size(self) -> int | None:
+        with self._lock:
+            return self._content.size(self.inode) if self.alive else None
+
+    def read(self, offset: int) -> bytes | None:
+        with self._lock:
+            if not self.alive:
+                return None
+            if offset == 0:
+                return self._content.read(self.inode)
+            size = self._content.size(self.inode)
+            if size is None:
+                return None
+            buffer = bytearray(max(0, size - offset))
+            count = self._content.read_into(self.inode, offset, memoryview(buffer))
+            return None if count is None else bytes(memoryview(buffer)[:count])
+
+    def read_into(self, offset: int, view: memoryview) -> int | None:
+        with self._lock:
+            if not self.alive:
+                return None
+            return self._content.read_into(self.inode, offset, view)
+
+    def next_data(self, offset: int) -> int | None:
+        with self._lock:
+            return self._content.next_data(self.inode, offset) if self.alive else None
+
+    def next_hole(self, offset: int) -> int | None:
+        with self._lock:
+            return self._content.next_hole(self.inode, offset) if self.alive else None
+
+    def for_writing(self, at: int) -> InodeFile:  # noqa: ARG002 - others copy up
+        return self
+
+    def write(self, offset: int, view: memoryview, at: int) -> bool:
+        """Write *view* at *offset*, in a transaction; False if the file is gone."""
+        return self.alive and self._content.write(self.inode, offset, view, at)
+
+    def resize(self, size: int, at: int) -> bool:
+        """Cut or extend the file, in a transaction; False if it is gone."""
+        return self.alive and self._content.resize(self.inode, size, at)
+
+    def close(self) -> None:
+        with self._lock:
+            self._tree.unpin(self._pin)
+
+
+class StreamFile:
+    """A file that a layer of another kind has opened, one position for all."""
+
+    def __init__(
+        self, stream: BinaryIO, failing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._stream = stream
+        self._failing = failing  # names the layer and the path in what is raised
+        self._lock = threading.Lock()
+
+    def size(self) -> int | None:
+        with self._lock, self._failing():
+            return self._stream.seek(0, 2)
+
+    def read(self, offset: int) -> bytes | None:
+        with self._lock, self._failing():
+            self._stream.seek(offset)
+            return self._stream.read()
+
+    def read_into(self, offset: int, view: memoryview) -> int | None:
+        filled = 0
+        with self._lock, self._failing():
+            self._stream.seek(offset)
+            while filled < len(view):  # a raw stream may give less than was asked for
+                data = self._stream.read(len(view) - filled)
+                if not data:
+                    break
+                view[filled : filled + len(data)] = data
+                filled += len(data)
+        return filled
+
+    def next_data(self, offset: int) -> int | None:
+        size = self.size() or 0
+        return offset if offset < size else None
+
+    def next_hole(self, offset: int) -> int | None:
+        size = self.size() or 0
+        return size if offset < size else None
+
+    def close(self) -> None:
+        with self._lock:
+            self._stream.close()
+
+
+def extents(file: OpenFile, step: int) -> Iterator[tuple[int, memoryview]]:
+    """Yield (offset, bytes) of all that is stored in *file*, at most *step* at once.
+
+    Each view is good until the next one is asked for.
+
+    Raises:
+        EOFError: the file became shorter meanwhile.
+    """
+    buffer = memoryview(bytearray(step))
+    start = file.next_data(0)
+    while start is not None:
+        end = file.next_hole(start) or start
+        while start < end:
+            view = buffer[: end - start]
+            if file.read_into(start, view) != len(view):
+                raise EOFError
+            yield start, view
+            start += len(view)
+        start = file.next_data(end)

@@ -1,0 +1,280 @@
+"""The stack: the local layer, and the underlays in the order of their priority.
+
+It keeps the list of layers and nothing of what is in them. A file system that is used
+as an underlay is a stack itself: its layers take its place one by one, so that what it
+deletes is deleted in the layers below it too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from typing import TYPE_CHECKING, Final, cast
+
+from stratavfs import errors
+from stratavfs._arguments import checked_location
+from stratavfs._content import Content
+from stratavfs._foreign import ForeignLayer
+from stratavfs._paths import ROOT, inside
+from stratavfs._quiet import QuietStore
+from stratavfs._resolver import Resolver
+from stratavfs._ticks import stacks
+from stratavfs._tree import Tree
+from stratavfs._underlays import ContainerLayer, Member
+from stratavfs.layers.archive import ZipLayer
+from stratavfs.layers.directory import DirectoryLayer
+from stratavfs.records import VPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stratavfs._paths import StrPath
+    from stratavfs.layers.protocol import Layer
+
+    # Where the layers of an underlay come from, and what closes them if they are ours.
+    Source = tuple["Stack | ForeignLayer", Callable[[], None] | None]
+
+LOCAL: Final = "local"
+"""Name of the one layer that can be written."""
+
+
+_order: Final = itertools.count()
+
+
+class Underlay:
+    """One underlay as it was added: a stack of its own, or a layer of another kind."""
+
+    def __init__(
+        self,
+        name: str,
+        priority: int,
+        at: VPath,
+        source: Stack | ForeignLayer,
+        close: Callable[[], None] | None,
+        keep: object,
+    ) -> None:
+        self.name = name
+        self.priority = priority
+        self.at = at
+        self.source = source
+        self.added = next(_order)
+        self.handles = 0
+        """Handles open on files in it."""
+        self._close = close
+        self._keep = keep  # an owner that nobody else remembers must not be closed
+        self._removed = False
+
+    @property
+    def local(self) -> ContainerLayer | ForeignLayer:
+        """The topmost layer of it."""
+        return self.source.local if isinstance(self.source, Stack) else self.source
+
+    def members(self, at: VPath, name: str | None, top: Underlay) -> Iterator[Member]:
+        """Yield its layers from the top, as those of a stack mounted *at*."""
+        at = at if self.at == ROOT else VPath(inside(at) + self.at[1:])
+        name = self.name if name is None else name
+        if isinstance(self.source, Stack):
+            yield from self.source.members(at, name, top)
+        else:
+            yield Member(name, self.source, at, top)
+
+    def remove(self) -> None:
+        """Give up the layer, as soon as no handle is open on a file in it."""
+        self._removed = True
+        self.release(0)
+
+    def release(self, handles: int = 1) -> None:
+        """Count *handles* less; the last one closes a layer that was removed."""
+        self.handles -= handles
+        if self._removed and not self.handles and self._close is not None:
+            self._close()
+            self._close = None
+
+
+class Stack:
+    """The layers of one file system."""
+
+    def __init__(self, local: ContainerLayer) -> None:
+        self.local = local
+        self._itself = Underlay(LOCAL, 0, ROOT, self, None, None)
+        self._underlays: tuple[Underlay, ...] = ()
+        self._resolver: Resolver | None = None
+        self._built = stacks.value
+
+    @property
+    def resolver(self) -> Resolver | None:
+        """What finds things in the underlays; None if there are none."""
+        if self._built != stacks.value and self._underlays:
+            built = stacks.value
+            members = [
+                member
+                for underlay in self._underlays
+                for member in underlay.members(ROOT, None, underlay)
+            ]
+            self._resolver = Resolver(members)
+            self._built = built
+        return self._resolver
+
+    def members(self, at: VPath, name: str, top: Underlay) -> Iterator[Member]:
+        """Yield all layers of this stack, as an underlay called *name* mounted *at*."""
+        yield Member(name, self.local, at, top)
+        for underlay in self._underlays:
+            yield from underlay.members(at, name, top)
+
+    def everybody(self) -> list[Member]:
+        """Return the local layer and all others, from the top."""
+        resolver = self.resolver
+        local = Member(LOCAL, self.local, ROOT, self._itself)
+        return [local] if resolver is None else [local, *resolver.members]
+
+    # --- changing --------------------------------------------------------------------
+
+    def add(
+        self, name: str, priority: int, at: VPath, layer: object, keep: object
+    ) -> None:
+        """Put *layer*, opened if need be, in its place among the underlays.
+
+        Raises:
+            InvalidArgument: the name is taken, or the stack would contain itself.
+            InvalidType, OSError: it is no layer, or cannot be opened.
+        """
+        self._require_free(name)
+        if isinstance(layer, Stack):
+            if layer.contains(self):
+                raise errors.layer_cycle(name)
+            source: Source = layer, None
+        else:
+            source = opened(layer, name)
+        underlay = Underlay(name, priority, at, *source, keep)
+        self._set_underlays([*self._underlays, underlay])
+        for member in underlay.members(ROOT, None, underlay):
+            member.layer.watch()
+
+    def remove(self, name: str) -> bool:
+        """Take the underlay *name* away; tell whether there was one."""
+        underlay = self._named(name)
+        if underlay is None:
+            return False
+        self._set_underlays([other for other in self._underlays if other != underlay])
+        underlay.remove()
+        return True
+
+    def set_priority(self, name: str, priority: int) -> None:
+        """Move the underlay *name* to its place among those of *priority*."""
+        underlay = self._named(name)
+        if underlay is None:
+            raise errors.no_such_layer(name)
+        underlay.priority = priority
+        self._set_underlays([*self._underlays])
+
+    def close(self) -> None:
+        """Give up all underlays."""
+        for underlay in self._underlays:
+            underlay.remove()
+
+    def _set_underlays(self, underlays: list[Underlay]) -> None:
+        ordered = sorted(underlays, key=lambda it: (-it.priority, it.added))
+        self._underlays = tuple(ordered)
+        if not ordered:
+            self._resolver = None
+        stacks.tick()
+
+    # --- asking ----------------------------------------------------------------------
+
+    def contains(self, other: Stack) -> bool:
+        """Tell whether *other* is this stack, or lies somewhere in it."""
+        return self is other or any(
+            isinstance(underlay.source, Stack) and underlay.source.contains(other)
+            for underlay in self._underlays
+        )
+
+    def free_name(self) -> str:
+        """Return ``underlay_0``, or the first of its kind that is not taken."""
+        names = (f"underlay_{number}" for number in itertools.count())
+        return next(name for name in names if self._named(name) is None)
+
+    def _require_free(self, name: str) -> None:
+        if name == LOCAL or self._named(name) is not None:
+            raise errors.name_taken(name)
+
+    def _named(self, name: str) -> Underlay | None:
+        found = (underlay for underlay in self._underlays if underlay.name == name)
+        return next(found, None)
+
+    def list_layers(self, *, writable: bool) -> list[dict[str, object]]:
+        """Return what is known of each layer, the local one first."""
+        described = [_described(LOCAL, math.inf, self.local, ROOT, writable=writable)]
+        described += [
+            _described(underlay.name, underlay.priority, underlay.local, underlay.at)
+            for underlay in self._underlays
+        ]
+        return described
+
+    @property
+    def underlays(self) -> tuple[Underlay, ...]:
+        """The underlays in order."""
+        return self._underlays
+
+
+def opened(layer: object, name: str) -> Source:
+    """Return *layer*, or what is at this path of the host, as a source of an underlay.
+
+    With it comes what closes it, if it is ours to close.
+    """
+    if isinstance(layer, (str, bytes, os.PathLike)):
+        return _opened_path(checked_location(cast("StrPath", layer)))
+    if isinstance(layer, type) or not all(
+        callable(getattr(layer, verb, None)) for verb in ("find", "kinds", "open")
+    ):
+        raise errors.not_a_layer(layer)
+    foreign = ForeignLayer(cast("Layer", layer))
+    try:
+        root = foreign.find(ROOT)
+    except Exception as error:
+        raise errors.layer_failed(name, ROOT, error) from error
+    if root is None or not root.is_directory:
+        raise errors.no_root(name)
+    return foreign, None
+
+
+def _opened_path(location: str) -> Source:
+    """Open what is at *location* by what it is."""
+    if os.path.isdir(location):
+        layer: Layer = DirectoryLayer(location)
+    else:
+        try:
+            return _opened_container(location)
+        except errors.ForeignDatabase as not_ours:
+            # Looked into second: closing a file that is open as a database somewhere in
+            # this process would drop the locks that it has.
+            try:
+                layer = ZipLayer(location)
+            except OSError:
+                raise not_ours from None
+    foreign = ForeignLayer(layer)
+    return foreign, foreign.close
+
+
+def _opened_container(location: str) -> Source:
+    store = QuietStore(os.path.abspath(location))
+    stack = Stack(ContainerLayer((store, Tree(store), Content(store))))
+    return stack, store.close
+
+
+def _described(
+    name: str,
+    priority: float,
+    layer: ContainerLayer | ForeignLayer,
+    at: VPath,
+    *,
+    writable: bool = False,
+) -> dict[str, object]:
+    return {
+        "name": name,
+        "priority": priority,
+        "db_path": layer.location,
+        "writable": writable,
+        "kind": layer.kind,
+        "at": at,
+    }
