@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmarks import work
+from benchmarks import layers, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,12 @@ _FLAT: Final = 1.2
 SMALL: Final = "files of 4 KiB"
 LARGE: Final = "one large file"
 MANY: Final = "many entries"
+LAYERS: Final = "layers"
 START: Final = "starting"
+
+# A hit in the bottom of 64 underlays against a hit in the only layer.
+_STACKED: Final = (Row("stack", "alone", 2.0),)
+_POLLED: Final = (Row("stack", "alone", None),)
 
 WORKLOADS: Final = (
     Workload(
@@ -155,6 +160,42 @@ WORKLOADS: Final = (
     ),
     Workload(MANY, "rename a tree, an entry", work.rename, (Row("disk", None, 4.0),)),
     Workload(MANY, "rmtree, an entry", work.rmtree, (Row("disk", None, 4.0),)),
+    *(
+        Workload(
+            LAYERS,
+            f"{what}, bottom of 64, {kind}",
+            partial(layers.ask, verb=verb, kind=kind, layers=64, missing=missing),
+            _STACKED,
+        )
+        for kind in ("memory", "immutable")
+        for what, verb, missing in (
+            ("read_bytes", "read_bytes", False),
+            ("exists", "exists", False),
+            ("missing", "exists", True),
+        )
+    ),
+    *(
+        Workload(
+            LAYERS,
+            f"read_bytes, bottom of {height}, {kind}",
+            partial(layers.ask, verb="read_bytes", kind=kind, layers=height),
+            _POLLED,
+        )
+        for kind in ("disk", "path")
+        for height in (1, 4)
+    ),
+    Workload(
+        LAYERS,
+        "copy-up of 4 KiB, in a batch",
+        layers.copy_up,
+        (Row("base", "local", None),),
+    ),
+    Workload(
+        LAYERS,
+        "rmtree of a base directory",
+        layers.remove_tree,
+        (Row("many", "few", _FLAT),),
+    ),
     Workload(
         START,
         "an empty container",

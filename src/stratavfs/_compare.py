@@ -105,8 +105,9 @@ def directories_above(path: VPath) -> list[VPath]:
 
 def conflicts(layers: LayerStack, top: VPath) -> Iterator[Conflict]:
     """Yield the paths at and below *top* at which layers have something different."""
-    layers.locate(top).require()
-    todo = [(top, holders_of(layers.stack.everybody(), top))]
+    entry = layers.locate(top)
+    entry.require()
+    todo = [(entry.path, holders_of(layers.stack.everybody(), entry.path))]
     while todo:
         path, holders = todo.pop()
         names = [*dict.fromkeys(member.name for member in holders)]
@@ -200,14 +201,14 @@ def is_same_content(first: Member, second: Member, path: VPath) -> bool:
 
 
 def changes(layers: LayerStack, top: VPath) -> Iterator[Change]:
-    """Yield what the local layer changes at and below *top*, sorted by path."""
+    """Yield what the local layer changes at and below *top*, in no order."""
     local = layers.stack.everybody()[0]
-    todo = [top]
+    todo = [layers.locate(top, follow=False).path]
     while todo:
         path = todo.pop()
         mine, below = local.find(path), layers.find_below(path)
         if mine is None:
-            if path != top:  # it is listed for an opaque directory, which hides it
+            if below is not None and local.hides(parent_of(path)):
                 yield Change(path, "deleted")
             continue
         kind = None if path == ROOT else change_of(local, mine, path, below)
@@ -215,9 +216,9 @@ def changes(layers: LayerStack, top: VPath) -> Iterator[Change]:
             yield Change(path, kind)
         if mine.is_directory:
             names = {name for name, _ in local.kinds(path)}
-            if mine.opaque:
-                names.update(layers.names_below(path))
-            todo += [join(path, name) for name in sorted(names, reverse=True)]
+            if local.hides(path):
+                names |= layers.names_below(path)
+            todo += [join(path, name) for name in names]
 
 
 def change_of(

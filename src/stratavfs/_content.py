@@ -8,17 +8,16 @@ writing far behind the end stores nothing in between.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from stratavfs import _sql, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from stratavfs._store import Store
     from stratavfs.records import InodeId
 
-    Pieces = Iterable[tuple[int, memoryview]]
 
 SIZE_LIMIT: Final = 1 << 62
 """Bytes in the largest file: SQLite's integers count it, with room for every sum."""
@@ -28,6 +27,25 @@ _COPY_STEP: Final = 1 << 22  # bytes copied by one statement
 _STEP: Final = 1 << 20  # bytes held at a time that come from another layer
 
 
+class Source(Protocol):
+    """A file to read from, of whatever layer; None says that it is gone."""
+
+    def size(self) -> int | None:
+        """Return the size in bytes."""
+
+    def read(self, offset: int) -> bytes | None:
+        """Return all bytes from *offset* on."""
+
+    def read_into(self, offset: int, view: memoryview) -> int | None:
+        """Fill *view* from *offset*; return the bytes read."""
+
+    def next_data(self, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is stored, or None."""
+
+    def next_hole(self, offset: int) -> int | None:
+        """Return the first offset from *offset* on that is a hole, or the end."""
+
+
 class Content:
     """Reads and writes the bytes of inodes in one container."""
 
@@ -35,6 +53,8 @@ class Content:
         self._store = store
         self._chunk_size = store.chunk_size
         self._inline_limit = store.inline_limit
+        # Whole chunks, about a MiB of them: what is best copied at once.
+        self._step = max(1, _STEP // self._chunk_size) * self._chunk_size
 
     # --- reading ---------------------------------------------------------------------
 
@@ -210,32 +230,31 @@ class Content:
         if content is None:
             self._copy_chunks(source, target)
 
-    def gathered(self, pieces: Pieces, size: int) -> bytes | None:
-        """Return *pieces*, each with its offset, as a small file's content, or None."""
+    def small(self, source: Source, size: int) -> bytes | None:
+        """Return the bytes of a file of about *size* if they go into its row."""
         if not self.is_inline(size):
             return None
-        content = bytearray(size)
-        for offset, view in pieces:
-            content[offset : offset + len(view)] = view
-        return bytes(content)
+        content = source.read(0)
+        return content if content is not None and self.is_inline(len(content)) else None
 
-    def fill_from(self, inode: InodeId, pieces: Pieces) -> None:
-        """Store *pieces* of *inode*, which is new and has its size already."""
-        for offset, view in pieces:
+    def fill_from(self, inode: InodeId, source: Source) -> None:
+        """Store the bytes of *source* as those of *inode*, which has its size already.
+
+        Raises:
+            EOFError: it became shorter meanwhile.
+        """
+        for offset, view in extents(source, self._step):
             self._write_chunks(inode, offset, view)
 
-    def replace_from(self, inode: InodeId, pieces: Pieces, size: int, at: int) -> None:
-        """Make *pieces* all the content of *inode*, with holes in between."""
-        content = self.gathered(pieces, size)
+    def replace_from(self, inode: InodeId, source: Source, at: int) -> None:
+        """Make the bytes of *source* all the content of *inode*, holes included."""
+        size = source.size() or 0
+        content = self.small(source, size)
         self._store.write(_sql.REMOVE_CHUNKS, (inode,))
+        size = size if content is None else len(content)
         self._store.write(_sql.SET_CONTENT, (size, content, at, at, inode))
         if content is None:
-            self.fill_from(inode, pieces)
-
-    @property
-    def step(self) -> int:
-        """Bytes that whole chunks of about a MiB hold: what is best copied at once."""
-        return max(1, _STEP // self._chunk_size) * self._chunk_size
+            self.fill_from(inode, source)
 
     def _copy_chunks(self, source: InodeId, target: InodeId) -> None:
         """Copy from row to row within SQLite, in steps of bounded memory."""
@@ -323,3 +342,24 @@ def spliced(old: bytes, start: int, data: memoryview) -> bytes:
     (b'aXYd', b'\x00\x00Z')
     """
     return b"".join((old[:start].ljust(start, b"\0"), data, old[start + len(data) :]))
+
+
+def extents(file: Source, step: int) -> Iterator[tuple[int, memoryview]]:
+    """Yield (offset, bytes) of all that is stored in *file*, at most *step* at once.
+
+    Each view is good until the next one is asked for.
+
+    Raises:
+        EOFError: the file became shorter meanwhile.
+    """
+    buffer = memoryview(bytearray(min(step, file.size() or 0)))
+    start = file.next_data(0)
+    while start is not None:
+        end = file.next_hole(start) or start
+        while start < end:
+            view = buffer[: end - start]
+            if file.read_into(start, view) != len(view):
+                raise EOFError
+            yield start, view
+            start += len(view)
+        start = file.next_data(end)

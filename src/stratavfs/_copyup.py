@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from stratavfs import errors
 from stratavfs._layers import ATTEMPTS
-from stratavfs._openfile import InodeFile, extents
+from stratavfs._openfile import InodeFile
 from stratavfs._paths import check_length, join, parent_of
 from stratavfs.records import S_IFWHT
 
@@ -40,6 +40,8 @@ class CopyUp:
 
     def open_file(self, path: VPath) -> WritableFile:
         """Open the file that *path* leads to; it comes up with its first change."""
+        if self._layers.stack.resolver is None:
+            return self.open_local(self._layers.local_file(path))
         for _ in range(ATTEMPTS):
             file = self.opened(self._layers.locate(path))
             if file is not None:
@@ -56,7 +58,7 @@ class CopyUp:
         return file
 
     def open_local(self, inode: InodeId) -> InodeFile:
-        """Open a file of the local layer, in the transaction that found it."""
+        """Open a file of the local layer, behind the gate that it was found behind."""
         return InodeFile(self._layers.rooms, inode)
 
     def bring_open(self, file: UnderlayFile, at: int) -> None:
@@ -165,13 +167,14 @@ class CopyUp:
         self, path: VPath | None, inode: Inode, source: OpenFile, at: int
     ) -> InodeId:
         """Make a copy of *inode*, without a name if there is no *path*."""
+        inode = as_local(inode)
+        content = self._content.small(source, inode.size)
+        if content is not None:
+            inode = inode._replace(size=len(content))
+            return self._tree.add_copy(path, inode, at, content)
         size = source.size() or 0
-        pieces = extents(source, self._content.step)
-        content = self._content.gathered(pieces, size)
-        inode = as_local(inode)._replace(size=size)
-        number = self._tree.add_copy(path, inode, at, content)
-        if content is None:
-            self._content.fill_from(number, pieces)
+        number = self._tree.add_copy(path, inode._replace(size=size), at, None)
+        self._content.fill_from(number, source)
         return number
 
     def copy_content(self, source: Entry, target: InodeId, at: int) -> None:
@@ -184,9 +187,7 @@ class CopyUp:
             if file is None:
                 raise errors.not_found(source.asked)
             with closing(file):
-                size = file.size() or 0
-                pieces = extents(file, self._content.step)
-                self._content.replace_from(target, pieces, size, at)
+                self._content.replace_from(target, file, at)
 
     @contextmanager
     def _unchanged(self, asked: VPath) -> Iterator[None]:

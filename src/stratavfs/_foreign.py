@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from stratavfs._openfile import StreamFile
 from stratavfs._paths import ROOT, inside, parent_of
 from stratavfs._ticks import devices
-from stratavfs.records import S_IFWHT, Inode, StatResult, VPath
+from stratavfs.records import S_IFWHT, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stratavfs._underlays import Failing
     from stratavfs.layers.protocol import Layer
 
+_NUMBERS: Final = (1 << 63) - 1
 _KNOWN: Final = (S_IFDIR, S_IFREG, S_IFLNK, S_IFWHT)
 
 
@@ -31,7 +32,8 @@ class ForeignLayer:
         self._layer = layer
         self.device = next(devices)
         self.location = str(getattr(layer, "location", ""))
-        self.kind = type(layer).__name__.removesuffix("Layer").lower()
+        kind = type(layer).__name__.removesuffix("Layer").lower()
+        self.kind = str(getattr(layer, "kind", "") or kind)
         self._version: Callable[[], Hashable] | None = getattr(layer, "version", None)
         immutable = bool(getattr(layer, "immutable", False))
         self.remembered = immutable or self.version() is not None
@@ -45,7 +47,11 @@ class ForeignLayer:
 
     def find(self, path: VPath) -> Inode | None:
         found = self._layer.find(path)
-        return None if found is None else checked(found)
+        if found is None:
+            return None
+        if not found.id:  # a number of its own, or samefile() takes all for one
+            found = found._replace(id=InodeId(hash(path) & _NUMBERS))
+        return checked(found)
 
     def type_of(self, path: VPath) -> int:
         found = self._layer.find(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from errno import ELOOP, ENOENT, ENOTDIR
-from stat import S_IFDIR, S_IFMT, S_ISDIR, S_ISLNK
+from stat import S_IFDIR, S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final
 
 from stratavfs import _patterns, errors
@@ -17,7 +17,7 @@ from stratavfs._openfile import InodeFile
 from stratavfs._paths import ROOT, inside, join, parent_of
 from stratavfs._stack import LOCAL, Stack
 from stratavfs._underlays import ContainerLayer
-from stratavfs.records import S_IFWHT, StatResult, VPath
+from stratavfs.records import S_IFWHT, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -258,7 +258,7 @@ class LayerStack:
             if isinstance(content, bytes):  # damage may have made something else of it
                 return content
             with self._store.snapshot():
-                return self._content.read(self.locate(path).require_file().id) or b""
+                return self._content.read(self.local_file(path)) or b""
 
     def _read_merged(self, path: VPath, resolver: Resolver) -> bytes | None:
         """Return the content of a small file that no link leads to, or None."""
@@ -284,6 +284,13 @@ class LayerStack:
                 if data is not None:
                     return data
         raise errors.not_found(path)
+
+    def local_file(self, path: VPath) -> InodeId:
+        """Return the number of the file that *path* leads to, with one layer."""
+        found = self._tree.find_entry(path)
+        if found is not None and S_ISREG(found[0]):
+            return found[1]
+        return self.locate(path).require_file().id
 
     def open_source(self, entry: Entry) -> InodeFile | StreamFile | None:
         """Open the file at *entry* where it is; None if it has gone meanwhile."""

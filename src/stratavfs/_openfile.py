@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from stratavfs._content import Source
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from stratavfs._content import Content
@@ -21,23 +23,8 @@ if TYPE_CHECKING:
     Rooms = tuple[Store, Tree, Content]
 
 
-class OpenFile(Protocol):
+class OpenFile(Source, Protocol):
     """The file behind a handle."""
-
-    def size(self) -> int | None:
-        """Return the size in bytes."""
-
-    def read(self, offset: int) -> bytes | None:
-        """Return all bytes from *offset* on."""
-
-    def read_into(self, offset: int, view: memoryview) -> int | None:
-        """Fill *view* from *offset*; return the bytes read."""
-
-    def next_data(self, offset: int) -> int | None:
-        """Return the first offset from *offset* on that is stored, or None."""
-
-    def next_hole(self, offset: int) -> int | None:
-        """Return the first offset from *offset* on that is a hole, or the end."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -158,24 +145,3 @@ class StreamFile:
     def close(self) -> None:
         with self._lock:
             self._stream.close()
-
-
-def extents(file: OpenFile, step: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield (offset, bytes) of all that is stored in *file*, at most *step* at once.
-
-    Each view is good until the next one is asked for.
-
-    Raises:
-        EOFError: the file became shorter meanwhile.
-    """
-    buffer = memoryview(bytearray(step))
-    start = file.next_data(0)
-    while start is not None:
-        end = file.next_hole(start) or start
-        while start < end:
-            view = buffer[: end - start]
-            if file.read_into(start, view) != len(view):
-                raise EOFError
-            yield start, view
-            start += len(view)
-        start = file.next_data(end)

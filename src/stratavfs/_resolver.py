@@ -170,8 +170,10 @@ class Group:
         everybody = watched != self._watched
         for nth in range(len(self._members)) if everybody else self._polled:
             member = self._members[nth]
-            with member.failing(asked):
+            try:
                 version = member.layer.version()
+            except Exception as error:
+                raise errors.layer_failed(member.name, asked, error) from error
             if version != self._versions[nth]:
                 self._forget()
                 self._versions[nth] = version

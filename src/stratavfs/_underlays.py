@@ -113,10 +113,11 @@ class ContainerLayer:
         self._store.watched = True
 
     def version(self) -> Hashable:
-        if not self.polled:
+        self._borrow()
+        try:
             return self._store.version()
-        with self._loan:
-            return self._store.version()
+        finally:
+            self._give_back()
 
     def find(self, path: VPath) -> Inode | None:
         with self._loan:

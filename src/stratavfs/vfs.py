@@ -1057,7 +1057,7 @@ class VirtualFileSystem:
         path = normalize(path)
         self._store.require_open()
         with self._layers.gate:
-            return [*_compare.changes(self._layers, path)]
+            return sorted(_compare.changes(self._layers, path))
 
     def revert(self, path: StrPath) -> None:
         """Drop the local changes at and below *path*: the underlays show again.

@@ -33,6 +33,9 @@ class Layer(Protocol):
     location: str = ""
     """Where it is kept, for people: ``list_layers()`` shows it."""
 
+    kind: str = ""
+    """What kind of layer it is, for people; the name of the class if empty."""
+
     def find(self, path: str) -> Inode | None:
         """Return what is at *path*, None if there is nothing."""
 
@@ -47,11 +50,11 @@ class Layer(Protocol):
         """Open the file at *path* for reading bytes; the object must be seekable.
 
         Raises:
-            FileNotFoundError: there is no file at *path*.
+            FileNotFoundError: there is no file at *path*, be it a directory.
         """
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:  # noqa: ARG002 - for others
-        """Return the extended attributes of what is at *path*."""
+        """Return the extended attributes of what is at *path*, which was found."""
         return {}
 
     def version(self) -> Hashable:
