@@ -11,7 +11,20 @@ import sys
 import textwrap
 
 import stratavfs
-from stratavfs import DirEntry, Finding, StatResult, VirtualFileSystem
+from stratavfs import (
+    Change,
+    Conflict,
+    DirEntry,
+    Explanation,
+    Finding,
+    LayerSay,
+    StatResult,
+    VirtualFileSystem,
+)
+from stratavfs.layers import DirectoryLayer, Inode, Layer, ZipLayer
+from stratavfs.testing import LayerConformance
+
+RECORDS = (StatResult, DirEntry, Explanation, LayerSay, Conflict, Change, Finding)
 
 BANNER = re.compile(r"^    # --- (.+?) -+$", re.MULTILINE)
 METHOD = re.compile(r"^    (?:def (\w+)\(|(\w+) = (\w+)$)", re.MULTILINE)
@@ -39,7 +52,17 @@ def page() -> str:
         parts.append(f"## {section[0].upper()}{section[1:]}\n")
         parts.extend(entry(name) for name in methods)
     parts.append("## Records\n")
-    parts.extend(record(kind) for kind in (StatResult, DirEntry, Finding))
+    parts.extend(record(kind) for kind in RECORDS)
+    parts.append("## stratavfs.layers\n")
+    for layer in (DirectoryLayer, ZipLayer):
+        parts.append(f"### {layer.__name__}\n")
+        parts.append(signature(layer.__name__, layer.__init__))
+        parts.append(text_of(layer))
+    parts.append(f"### Layer\n\n{text_of(Layer)}")
+    parts.extend(verb(name) for name in vars(Layer) if is_verb(name))
+    parts.append(record(Inode))
+    parts.append("## stratavfs.testing\n")
+    parts.append(f"### LayerConformance\n\n{text_of(LayerConformance)}")
     return "\n".join(parts)
 
 
@@ -60,6 +83,16 @@ def sections() -> list[tuple[str, list[str]]]:
         if public:
             found.append((title, public))
     return found
+
+
+def is_verb(name: str) -> bool:
+    return not name.startswith("_") and inspect.isfunction(vars(Layer)[name])
+
+
+def verb(name: str) -> str:
+    """Return one question that a layer is asked."""
+    function = vars(Layer)[name]
+    return f"#### Layer.{name}\n\n{signature(name, function)}\n{text_of(function)}"
 
 
 def entry(name: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "bad_chunk_size",
     "chunk_size_fits",
     "is_chunk_size",
+    "layer_is_another",
     "path_is_gone",
     "path_is_not_root",
     "source_has_moved",
@@ -84,6 +85,11 @@ source_is_not_root = require(
     lambda src: is_not_root(src),  # noqa: PLW0108
     "the root is never moved",
     error=lambda src, dst: errors.root_busy(normalize(src), normalize(dst)),
+)
+layer_is_another = require(
+    lambda self, layer: layer is not self,
+    "a file system is not its own underlay",
+    error=lambda name: errors.layer_cycle(name or "itself"),
 )
 path_is_gone = ensure(is_gone, "it is gone", enabled=SLOW)
 source_has_moved = ensure(has_moved, "it has moved", enabled=SLOW)

@@ -46,6 +46,7 @@ from stratavfs._contracts import (
     bad_chunk_size,
     chunk_size_fits,
     is_chunk_size,
+    layer_is_another,
     path_is_gone,
     path_is_not_root,
     source_has_moved,
@@ -208,6 +209,7 @@ class VirtualFileSystem:
         # Handles outlive a forgotten file system; the last one lets go of the file.
         if self._is_open() and not self._handles:
             self._store.warn_unclosed(self)
+            self._layers.stack.close()
             self._store.close()
 
     def __repr__(self) -> str:
@@ -904,6 +906,7 @@ class VirtualFileSystem:
 
     # --- layers ----------------------------------------------------------------------
 
+    @layer_is_another
     def add_underlay(
         self,
         layer: VirtualFileSystem | Layer | StrPath,
@@ -916,7 +919,8 @@ class VirtualFileSystem:
 
         What this file system does not have is read from its underlays, the one with the
         highest *priority* first and equal ones as they were added. None is ever
-        written: a file comes up into this container before it changes.
+        written: a file comes up into this container before it changes. The stack itself
+        is kept nowhere and no batch takes a change of it back.
 
         Args:
             layer: Another file system with its own underlays, a ``DirectoryLayer``, a

@@ -18,6 +18,7 @@ GUARDED = {
     "replace": "the root is never moved",
     "move": "the root is never moved",
     "__init__": "the chunk size is a positive int",
+    "add_underlay": "a file system is not its own underlay",
 }
 
 
@@ -98,6 +99,18 @@ def test_remove_or_move_root_is_refused_and_changes_nothing(
     assert isinstance(caught.value, ViolationError)
     assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, "/")
     assert (mem.listdir("/"), mem.stat("/")) == (["a"], before)
+
+
+@pytest.mark.parametrize("strip", [False, True], ids=["contracts", "plain"])
+def test_add_itself_as_underlay_is_refused_and_changes_nothing(
+    mem: VirtualFileSystem, strip: bool
+) -> None:
+    method = plain("add_underlay") if strip else VirtualFileSystem.add_underlay
+
+    with pytest.raises(InvalidArgument, match="itself"):
+        method(mem, mem)
+
+    assert [layer["name"] for layer in mem.list_layers()] == ["local"]
 
 
 @pytest.mark.parametrize(("name", "dst"), [("replace", "/"), ("rename", "/")])
