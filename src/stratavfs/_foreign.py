@@ -11,7 +11,7 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from typing import TYPE_CHECKING, Final
 
 from stratavfs._openfile import StreamFile
-from stratavfs._paths import ROOT, inside, parent_of
+from stratavfs._paths import NAME_LIMIT, ROOT, inside, parent_of
 from stratavfs._ticks import devices
 from stratavfs.records import S_IFWHT, Inode, InodeId, StatResult, VPath
 
@@ -126,16 +126,33 @@ def checked(inode: Inode) -> Inode:
         kind not in _KNOWN
         or inode.size < 0
         or inode.target != linked
-        or (kind == S_IFLNK and not inode.target)
+        or (kind == S_IFLNK and not is_text(inode.target or "\0"))
     ):
         message = f"impossible inode: {inode}"
         raise ValueError(message)
     return inode
 
 
+def is_text(text: str) -> bool:
+    r"""Tell whether *text* can be in a path: without NUL, and UTF-8.
+
+    >>> is_text("a"), is_text("a\0"), is_text("a\udcff")
+    (True, False, False)
+    """
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def checked_name(name: str) -> str:
     """Return a name that a layer said, refused where no directory can hold it."""
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
+    if (
+        name in ("", ".", "..")
+        or "/" in name
+        or not is_text(name)
+        or len(name.encode()) > NAME_LIMIT
+    ):
         message = f"impossible name: {name!r}"
         raise ValueError(message)
     return name
