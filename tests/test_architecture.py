@@ -30,6 +30,7 @@ FLOOR = {
     # rules
     "_paths": 2,
     "_modes": 2,
+    "_options": 2,
     "_patterns": 3,
     "_contracts": 3,
     "_arguments": 3,
@@ -37,7 +38,6 @@ FLOOR = {
     "_faults": 3,
     "_files": 3,
     "_gates": 3,
-    "_options": 3,
     "_ticks": 3,
     "_format": 4,
     "_store": 5,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stratavfs import errors
 from stratavfs._modes import check_newline
+from stratavfs._options import MEMORY
 from stratavfs._paths import check_length, checked_text
 
 if TYPE_CHECKING:
@@ -23,19 +24,27 @@ MAX_TIMEOUT: Final = 2_000_000
 """Seconds: SQLite counts milliseconds in a C int."""
 
 
-def checked_location(db_path: StrPath) -> str:
-    """Return the container's file as text: a path of the host, not one of ours."""
-    text = os.fspath(db_path) if isinstance(db_path, os.PathLike) else db_path
+def checked_location(path: StrPath, what: str) -> str:
+    """Return the file that the argument *what* names: a path of the host, not ours."""
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
-        message = (
-            "db_path should be str or os.PathLike[str], not "
-            f"{type(db_path).__name__}; ':memory:' keeps everything in memory"
-        )
+        message = f"{what} should be str or os.PathLike[str], not {type(path).__name__}"
+        if what == "db_path":
+            message += "; ':memory:' keeps everything in memory"
         raise errors.InvalidType(message)
     if not text or "\0" in text:
-        message = f"db_path is {text!r}, which names no file"
+        message = f"{what} is {text!r}, which names no file"
         raise errors.InvalidArgument(message)
     return text
+
+
+def checked_file(path: StrPath, what: str) -> str:
+    """Return the file that the argument *what* names, which cannot be memory."""
+    location = checked_location(path, what)
+    if location == MEMORY:
+        message = f"{what} is {MEMORY!r}, which is no file; give a VirtualFileSystem"
+        raise errors.InvalidArgument(message)
+    return location
 
 
 def checked_timeout(timeout: float) -> float:

@@ -237,13 +237,13 @@ class Content:
         content = source.read(0)
         return content if content is not None and self.is_inline(len(content)) else None
 
-    def fill_from(self, inode: InodeId, source: Source) -> None:
-        """Store the bytes of *source* as those of *inode*, which has its size already.
+    def fill_from(self, inode: InodeId, source: Source, size: int) -> None:
+        """Store *size* bytes of *source* as those of *inode*, which has that size.
 
         Raises:
-            EOFError: it became shorter meanwhile.
+            EOFError: its size changed meanwhile.
         """
-        for offset, view in extents(source, self._step):
+        for offset, view in extents(source, size, self._step):
             self._write_chunks(inode, offset, view)
 
     def replace_from(self, inode: InodeId, source: Source, at: int) -> None:
@@ -254,7 +254,7 @@ class Content:
         size = size if content is None else len(content)
         self._store.write(_sql.SET_CONTENT, (size, content, at, at, inode))
         if content is None:
-            self.fill_from(inode, source)
+            self.fill_from(inode, source, size)
 
     def _copy_chunks(self, source: InodeId, target: InodeId) -> None:
         """Copy from row to row within SQLite, in steps of bounded memory."""
@@ -344,18 +344,18 @@ def spliced(old: bytes, start: int, data: memoryview) -> bytes:
     return b"".join((old[:start].ljust(start, b"\0"), data, old[start + len(data) :]))
 
 
-def extents(file: Source, step: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield (offset, bytes) of all that is stored in *file*, at most *step* at once.
+def extents(file: Source, size: int, step: int) -> Iterator[tuple[int, memoryview]]:
+    """Yield (offset, bytes) of all that is stored of *size* bytes of *file*.
 
-    Each view is good until the next one is asked for.
+    At most *step* bytes at once; each view is good until the next one is asked for.
 
     Raises:
-        EOFError: the file became shorter meanwhile.
+        EOFError: the size changed meanwhile.
     """
-    buffer = memoryview(bytearray(min(step, file.size() or 0)))
+    buffer = memoryview(bytearray(min(step, size)))
     start = file.next_data(0)
-    while start is not None:
-        end = file.next_hole(start) or start
+    while start is not None and start < size:
+        end = min(file.next_hole(start) or 0, size)
         while start < end:
             view = buffer[: end - start]
             if file.read_into(start, view) != len(view):
@@ -363,3 +363,5 @@ def extents(file: Source, step: int) -> Iterator[tuple[int, memoryview]]:
             yield start, view
             start += len(view)
         start = file.next_data(end)
+    if file.size() != size:
+        raise EOFError

@@ -89,7 +89,7 @@ source_is_not_root = require(
 layer_is_another = require(
     lambda self, layer: layer is not self,
     "a file system is not its own underlay",
-    error=lambda name: errors.layer_cycle(name or "itself"),
+    error=errors.layer_cycle,
 )
 path_is_gone = ensure(is_gone, "it is gone", enabled=SLOW)
 source_has_moved = ensure(has_moved, "it has moved", enabled=SLOW)

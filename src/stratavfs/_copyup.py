@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from stratavfs import errors
-from stratavfs._layers import ATTEMPTS
-from stratavfs._openfile import InodeFile
+from stratavfs._openfile import ATTEMPTS, InodeFile
 from stratavfs._paths import check_length, join, parent_of
 from stratavfs.records import S_IFWHT
 
@@ -174,7 +173,7 @@ class CopyUp:
             return self._tree.add_copy(path, inode, at, content)
         size = source.size() or 0
         number = self._tree.add_copy(path, inode._replace(size=size), at, None)
-        self._content.fill_from(number, source)
+        self._content.fill_from(number, source, size)
         return number
 
     def copy_content(self, source: Entry, target: InodeId, at: int) -> None:
@@ -191,10 +190,10 @@ class CopyUp:
 
     @contextmanager
     def _unchanged(self, asked: VPath) -> Iterator[None]:
-        """Refuse a file that becomes shorter while it is copied."""
+        """Refuse a file whose size changes while it is copied."""
         try:
             yield
-        except (EOFError, IndexError) as error:
+        except EOFError as error:
             raise errors.changed_meanwhile(asked) from error
 
 

@@ -83,6 +83,7 @@ def made_whole(location: str) -> Iterator[str]:
     """
     if os.path.lexists(location):
         raise errors.already_exists(location)
+    refuse_unopenable(location, writing=True)
     part = f"{location}.{os.getpid()}.part"
     try:
         yield part

@@ -7,9 +7,10 @@ it left out of the protocol has an answer here.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IMODE
 from typing import TYPE_CHECKING, Final
 
+from stratavfs._content import SIZE_LIMIT
 from stratavfs._openfile import StreamFile
 from stratavfs._paths import NAME_LIMIT, ROOT, inside, parent_of
 from stratavfs._ticks import devices
@@ -18,7 +19,7 @@ from stratavfs.records import S_IFWHT, Inode, InodeId, StatResult, VPath
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
 
-    from stratavfs._underlays import Failing
+    from stratavfs._openfile import Failing
     from stratavfs.layers.protocol import Layer
 
 _NUMBERS: Final = (1 << 63) - 1
@@ -55,7 +56,7 @@ class ForeignLayer:
 
     def type_of(self, path: VPath) -> int:
         found = self._layer.find(path)
-        return 0 if found is None else S_IFMT(checked(found).mode)
+        return 0 if found is None else checked_kind(found.mode)
 
     def kinds(
         self,
@@ -64,7 +65,9 @@ class ForeignLayer:
     ) -> list[tuple[str, int]]:
         try:
             found = self._layer.kinds(path)
-            return sorted((checked_name(name), S_IFMT(mode)) for name, mode in found)
+            return sorted(
+                (checked_name(name), checked_kind(mode)) for name, mode in found
+            )
         except (FileNotFoundError, NotADirectoryError):  # it has just gone
             return []
 
@@ -101,7 +104,7 @@ class ForeignLayer:
 
     def xattrs(self, path: VPath) -> Mapping[str, bytes]:
         ask = getattr(self._layer, "xattrs", None)
-        return {} if ask is None else ask(path)
+        return {} if ask is None else checked_attributes(ask(path))
 
     @contextmanager
     def steady(self) -> Iterator[None]:
@@ -120,27 +123,53 @@ def checked(inode: Inode) -> Inode:
     Traceback (most recent call last):
     ValueError: impossible inode: Inode(mode=33188, ..., size=-1, ...)
     """
-    kind = S_IFMT(inode.mode)
-    linked = inode.target if kind == S_IFLNK else None
+    kind = checked_kind(inode.mode)
+    texts = [inode.owner or "-", inode.group or "-"]
+    if kind == S_IFLNK:
+        texts.append(inode.target or "")
     if (
-        kind not in _KNOWN
-        or inode.size < 0
-        or inode.target != linked
-        or (kind == S_IFLNK and not is_text(inode.target or "\0"))
+        inode.mode != kind | S_IMODE(inode.mode)
+        or not all(is_number(value) for value in inode[:10])
+        or not 0 <= inode.size <= SIZE_LIMIT
+        or (inode.target is not None) != (kind == S_IFLNK)
+        or not all(is_text(text) for text in texts)
     ):
         message = f"impossible inode: {inode}"
         raise ValueError(message)
     return inode
 
 
-def is_text(text: str) -> bool:
-    r"""Tell whether *text* can be in a path: without NUL, and UTF-8.
+def checked_kind(mode: int) -> int:
+    """Return the type bits of *mode*, refused where there is no such type."""
+    kind = S_IFMT(mode)
+    if kind not in _KNOWN:
+        message = f"impossible type: {mode:#o}"
+        raise ValueError(message)
+    return kind
 
-    >>> is_text("a"), is_text("a\0"), is_text("a\udcff")
-    (True, False, False)
+
+def checked_attributes(found: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Return extended attributes, refused where they are none."""
+    for name, value in found.items():
+        if not is_text(name) or not isinstance(value, bytes):
+            message = f"impossible attribute: {name!r}"
+            raise ValueError(message)
+    return found
+
+
+def is_number(value: object) -> bool:
+    """Tell whether *value* is a number that a column holds."""
+    return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+
+
+def is_text(text: str) -> bool:
+    r"""Tell whether *text* is some, without NUL, and UTF-8.
+
+    >>> is_text("a"), is_text("a\0"), is_text("a\udcff"), is_text("")
+    (True, False, False, False)
     """
     try:
-        return b"\0" not in text.encode()
+        return bool(text) and b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
 
@@ -148,9 +177,9 @@ def is_text(text: str) -> bool:
 def checked_name(name: str) -> str:
     """Return a name that a layer said, refused where no directory can hold it."""
     if (
-        name in ("", ".", "..")
+        not is_text(name)
+        or name in (".", "..")
         or "/" in name
-        or not is_text(name)
         or len(name.encode()) > NAME_LIMIT
     ):
         message = f"impossible name: {name!r}"

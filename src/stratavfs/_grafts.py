@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stratavfs import errors
-from stratavfs._compare import directories_above
+from stratavfs._compare import attributes, directories_above
 from stratavfs._entry import Entry
 from stratavfs._paths import ROOT, join
+from stratavfs._tree import DIRECTORY_MODE
+from stratavfs.records import Inode
 
 if TYPE_CHECKING:
     from stratavfs._copyup import CopyUp
@@ -83,7 +85,15 @@ class Grafts:
         else:
             raise errors.not_a_directory(directory)
         for name in self._layers.names_below(directory):
-            self._tree.add_whiteout(join(directory, name))
+            self._hide(join(directory, name), at)
+
+    def _hide(self, path: VPath, at: int) -> None:
+        """Hide what the underlays have at *path*, as its directory did up to now."""
+        mine = self._tree.look(path)
+        if mine is None:
+            self._tree.add_whiteout(path)
+        elif mine.is_directory:
+            self._tree.set_opaque(mine.id, at, opaque=True)
 
     # --- from another file system ----------------------------------------------------
 
@@ -125,6 +135,13 @@ class Grafts:
         for entry in merged:  # last, since each change in a directory sets its times
             here = self._layers.locate(entry.path, follow=False)
             self._copy_up.restore(self._copy_up.bring(here, at), entry, at)
+        self._apply_root(Entry.of(ROOT, source.locate(ROOT).require(), local), at)
+
+    def _apply_root(self, entry: Entry, at: int) -> None:
+        """Carry the attributes of the root, which is always there, if any were set."""
+        as_made = attributes(Inode(DIRECTORY_MODE))
+        if attributes(entry.require()) != as_made or self._layers.xattrs(entry):
+            self._copy_up.restore(self._root(), entry, at)
 
     def _merges(self, entry: Entry) -> bool:
         """Tell whether *entry* is a directory that shows what is in the one here."""
@@ -136,8 +153,6 @@ class Grafts:
     def _replace(self, entry: Entry, made: Made, at: int) -> None:
         """Let *entry*, maybe a whiteout, take the place of what is here."""
         here = self._layers.locate(entry.path, follow=False)
-        if here.path != entry.path:  # a link of this file system leads elsewhere
-            raise errors.not_a_directory(entry.path)
         if here.is_directory:
             self._edits.remove_tree(entry.path, at)
         elif here.inode is not None:
@@ -149,7 +164,7 @@ class Grafts:
         """Make a copy of *entry* here; hard links stay links to one file."""
         inode = entry.require()
         first = None
-        if inode.nlink > 1 and inode.is_file:
+        if inode.nlink > 1 and not inode.is_directory:
             first = made.setdefault((entry.device, inode.id), entry.path)
         if first is None or first == entry.path:
             self._copy_up.graft(entry, at)

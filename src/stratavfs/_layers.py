@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from stratavfs import _patterns, errors
 from stratavfs._entry import Entry
-from stratavfs._openfile import InodeFile
+from stratavfs._openfile import ATTEMPTS, InodeFile
 from stratavfs._paths import ROOT, inside, join, parent_of
 from stratavfs._stack import LOCAL, Stack
 from stratavfs._underlays import ContainerLayer
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 LINK_LIMIT: Final = 40
 """Symbolic links followed for one path: MAXSYMLINKS of Linux."""
-
-ATTEMPTS: Final = 3
-"""Times a file is looked up that was found and was gone when it was to be opened."""
 
 _UNLOCKED: Final = nullcontext()
 

@@ -7,8 +7,9 @@ gives None once the file is gone. Only a file of the local layer can be written.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar
 
+from stratavfs import errors
 from stratavfs._content import Source
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from stratavfs.records import InodeId
 
     Rooms = tuple[Store, Tree, Content]
+    Failing = Callable[[], AbstractContextManager[None]]
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 3
+"""Times a file is looked up or read again that changed or went meanwhile."""
 
 
 class OpenFile(Source, Protocol):
@@ -103,12 +110,47 @@ class InodeFile:
             self._tree.unpin(self._pin)
 
 
+class LentFile(InodeFile):
+    """A file in a container of an underlay, which others may be changing."""
+
+    __slots__ = ("_failing", "_store")
+
+    def __init__(self, rooms: Rooms, inode: InodeId, failing: Failing) -> None:
+        super().__init__(rooms, inode, lent=True)
+        self._store = rooms[0]
+        self._failing = failing  # names the layer and the path in what is raised
+
+    def size(self) -> int | None:
+        return self._still(super().size)
+
+    def read(self, offset: int) -> bytes | None:
+        for _ in range(ATTEMPTS):
+            opened = self._store.openings
+            data = self._still(super().read, offset)
+            if self._store.openings == opened:  # else it may be of two states
+                return data
+        raise errors.changed_meanwhile(self._store.location)
+
+    def read_into(self, offset: int, view: memoryview) -> int | None:
+        return self._still(super().read_into, offset, view)
+
+    def next_data(self, offset: int) -> int | None:
+        return self._still(super().next_data, offset)
+
+    def next_hole(self, offset: int) -> int | None:
+        return self._still(super().next_hole, offset)
+
+    def _still(self, ask: Callable[..., T | None], *args: object) -> T | None:
+        """Ask; None if the container has been replaced, where numbers mean others."""
+        with self._failing():
+            found = ask(*args)
+        return found if self.alive else None
+
+
 class StreamFile:
     """A file that a layer of another kind has opened, one position for all."""
 
-    def __init__(
-        self, stream: BinaryIO, failing: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, stream: BinaryIO, failing: Failing) -> None:
         self._stream = stream
         self._failing = failing  # names the layer and the path in what is raised
         self._lock = threading.Lock()

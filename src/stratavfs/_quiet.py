@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from stratavfs import _format, _sql, errors
@@ -32,64 +33,86 @@ _OPTIONS: Final = Options(
 )
 
 _ATTEMPTS: Final = 5
-"""Times a statement is run again because the file was being replaced meanwhile."""
+"""Times a statement is run again because the file was being written meanwhile."""
+
+Look = tuple[int, ...]
 
 
 class QuietStore(Store):
     """The connection to a container that others may change, and this one never."""
 
     def __init__(self, location: str) -> None:
-        self._seen: tuple[int, ...] | None = None
-        self._openings = 0
+        self._seen: Look = ()
+        self._failed: Look = ()
+        self._quiet = self._made = False
+        self.openings = 0
         super().__init__(location, _OPTIONS)
+        self._made = True
+
+    # --- opening ---------------------------------------------------------------------
 
     def _open_read_only(self) -> Any:  # a connection, which only the store knows
-        self._openings += 1
-        self._seen = None
-        seen = self._look()
-        if not seen:
-            return super()._open_read_only()
-        self._seen = seen
-        return self._open_immutable()
+        self.openings += 1
+        self._quiet = not self._has_log()
+        self._seen = self._look()
+        return self._open_immutable() if self._quiet else super()._open_read_only()
 
-    def _look(self) -> tuple[int, ...]:
-        """Return what changes with the file; nothing while there is a log to it."""
-        for end in ("-wal", "-journal"):
-            log = self.location + end
-            if os.access(log, os.F_OK) and has_content(log):
-                return ()
+    def _look(self) -> Look:
+        """Return what changes with the file: with its log open, only when replaced."""
         found = os.stat(self.location)
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        identity = found.st_dev, found.st_ino
+        if not self._quiet:
+            return identity
+        return *identity, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _has_log(self) -> bool:
+        logs = (self.location + end for end in ("-wal", "-journal"))
+        return any(os.access(log, os.F_OK) and has_content(log) for log in logs)
 
     def _is_current(self) -> bool:
-        return self._seen is None or self._seen == self._look()
+        if self._quiet and self._has_log():
+            return False
+        return self._seen == self._look()
 
     def _open_again(self) -> None:
+        """Open what is there now; with the file replaced, handles on it are stale."""
+        replaced = self._seen[:2] != self._look()[:2]
         self._cx.close()
-        self._cx = self._open_read_only()
+        try:
+            self._cx = self._open_read_only()
+            self._require_the_same_kind()
+        except BaseException:
+            self._failed, self._seen = self._seen, ()  # to be tried again
+            raise
+        if replaced:
+            for listener in self.after_replaced:
+                listener()
+
+    def _require_the_same_kind(self) -> None:
         for pragma in _sql.PRAGMAS:
             self._run(pragma)
-        _format.refuse_other(self, self.location)
-        if _format.settings_of(self, self.location) != (
-            self.chunk_size,
-            self.inline_limit,
-        ):
-            raise errors.corrupt(self.location, "another one has taken its place")
+        asked = _Once(self)
+        _format.refuse_other(asked, self.location)
+        settings = _format.settings_of(asked, self.location)
+        if self._made and settings != (self.chunk_size, self.inline_limit):
+            why = "another one with another chunk size has taken its place"
+            raise errors.corrupt(self.location, why)
+
+    # --- asking ----------------------------------------------------------------------
 
     def foreign_changes(self) -> int:
         if not self._is_current():
             self._open_again()
-        if self._seen is not None:
-            return self._openings
-        return (self._openings << 32) + super().foreign_changes()
+        if self._quiet:
+            return self.openings
+        return (self.openings << 32) + super().foreign_changes()
 
     def row(self, statement: str, args: Sequence[object] = ()) -> Any:
         return self._settled(lambda: super(QuietStore, self).row(statement, args))
 
     def rows(self, statement: str, args: Sequence[object] = ()) -> list[Any]:
-        found: list[Any] = self._settled(
-            lambda: super(QuietStore, self).rows(statement, args)
-        )
+        found: list[Any]
+        found = self._settled(lambda: super(QuietStore, self).rows(statement, args))
         return found
 
     def each(self, statement: str, args: Sequence[object] = ()) -> Iterator[Any]:
@@ -98,14 +121,22 @@ class QuietStore(Store):
     def _settled(self, ask: Callable[[], Any]) -> Any:
         """Return an answer that was given while the file stayed as it was."""
         for _ in range(_ATTEMPTS):
-            if not self._is_current():
-                self._open_again()
             try:
+                if not self._is_current():
+                    self._open_again()
                 answer = ask()
             except OSError:
-                if self._is_current():
+                if self._is_current() or self._failed == self._look():
                     raise
             else:
                 if self._is_current():
                     return answer
-        raise errors.busy(self.location, 0)
+        raise errors.changed_meanwhile(self.location)
+
+
+class _Once:
+    """Asks a store without looking whether its file has changed."""
+
+    def __init__(self, store: QuietStore) -> None:
+        self.row = partial(Store.row, store)
+        self.rows = partial(Store.rows, store)

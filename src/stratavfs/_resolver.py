@@ -174,7 +174,7 @@ class Group:
                 version = member.layer.version()
             except Exception as error:
                 raise errors.layer_failed(member.name, asked, error) from error
-            if version != self._versions[nth]:
+            if version is None or version != self._versions[nth]:
                 self._forget()
                 self._versions[nth] = version
         self._watched = watched

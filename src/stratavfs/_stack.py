@@ -105,7 +105,9 @@ class Stack:
     @property
     def resolver(self) -> Resolver | None:
         """What finds things in the underlays; None if there are none."""
-        if self._built != stacks.value and self._underlays:
+        if not self._underlays:
+            return None
+        if self._built != stacks.value:
             built = stacks.value
             members = [
                 member
@@ -176,8 +178,6 @@ class Stack:
     def _set_underlays(self, underlays: list[Underlay]) -> None:
         ordered = sorted(underlays, key=lambda it: (-it.priority, it.added))
         self._underlays = tuple(ordered)
-        if not ordered:
-            self._resolver = None
         stacks.tick()
 
     # --- asking ----------------------------------------------------------------------
@@ -223,13 +223,13 @@ def opened(layer: object, name: str) -> Source:
     With it comes what closes it, if it is ours to close.
     """
     if isinstance(layer, (str, bytes, os.PathLike)):
-        return _opened_path(checked_location(cast("StrPath", layer)))
+        return _opened_path(checked_location(cast("StrPath", layer), "layer"))
     if isinstance(layer, type) or not all(
         callable(getattr(layer, verb, None)) for verb in ("find", "kinds", "open")
     ):
         raise errors.not_a_layer(layer)
-    foreign = ForeignLayer(cast("Layer", layer))
     try:
+        foreign = ForeignLayer(cast("Layer", layer))
         root = foreign.find(ROOT)
     except Exception as error:
         raise errors.layer_failed(name, ROOT, error) from error

@@ -44,6 +44,8 @@ _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 class Store:
     """The one connection to the container at *location*."""
 
+    openings = 1  # times it was opened, others having written or replaced the file
+
     def __init__(self, location: str, options: Options) -> None:
         self.location = location
         self.read_only = options.read_only
@@ -52,12 +54,12 @@ class Store:
         self.loan = Loan(self.lock, location, options.timeout)
         # Called, inside the lock, after anything was rolled back.
         self.after_rollback: list[Callable[[], None]] = []
+        self.after_replaced: list[Callable[[], None]] = []  # or after the file was
         self._timeout = options.timeout
         self._synchronous = _sql.SYNCHRONOUS[options.synchronous]
         self._depth = 0  # open write scopes: a transaction, then savepoints
         self._ended, self.watched = 0, False  # write scopes; lies below another one
-        self.shared = location != MEMORY and not options.immutable  # with others
-        self._closed = False
+        self._closed, self.shared = False, location != MEMORY and not options.immutable
         self._cx = self._open(options)
         try:
             self._prepare(options)
@@ -387,8 +389,6 @@ class Store:
         self.require_open()
         if not self._cx.in_transaction:
             raise errors.batch_lost(self.location)
-
-    # --- the choke point -------------------------------------------------------------
 
     def _run(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         try:

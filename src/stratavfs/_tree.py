@@ -53,6 +53,7 @@ class Tree:
         self._hiding = Hiding(store)
         self.hides, self.is_out_of = self._hiding.hides, self._hiding.is_out_of
         store.after_rollback.append(self._forget_missing)
+        store.after_replaced.append(self._forget_all)
 
     # --- asking ----------------------------------------------------------------------
 
@@ -301,6 +302,13 @@ class Tree:
         for inode in [*self._pins]:
             if self.read(inode) is None:
                 self._pins.pop(inode).alive = False
+
+    def _forget_all(self) -> None:
+        """In another file the numbers mean other files: all handles are stale."""
+        for pin in self._pins.values():
+            pin.alive = False
+        self._pins.clear()
+        self._hiding.forget()
 
     def collect_orphans(self) -> None:
         """Remove what a killed process had open and unlinked."""

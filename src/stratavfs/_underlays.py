@@ -12,17 +12,17 @@ from stat import S_IFDIR
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stratavfs import errors
-from stratavfs._openfile import InodeFile
+from stratavfs._openfile import LentFile
 from stratavfs._options import MEMORY
-from stratavfs._paths import ROOT, inside, is_within
+from stratavfs._paths import ROOT, inside, is_within, join
 from stratavfs._ticks import devices
 from stratavfs.records import Inode, StatResult, VPath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from stratavfs._openfile import Rooms, StreamFile
+    from stratavfs._openfile import Failing, InodeFile, Rooms, StreamFile
 
 _MOUNT_POINT: Final = Inode(S_IFDIR | 0o755)
 # What a layer raises when it fails; one of somebody else's may raise anything.
@@ -74,7 +74,11 @@ class Below(Protocol):
         """Return the extended attributes of what is at *path*."""
 
     def steady(self) -> AbstractContextManager[object]:
-        """Return a scope in which the layer does not change, as far as it can."""
+        """Return a scope in which the layer does not change.
+
+        Raises:
+            EOFError: at its end, where the layer did all the same.
+        """
 
     def close(self) -> None:
         """Give up what the layer holds."""
@@ -87,10 +91,6 @@ class Underlay(Protocol):
 
     def release(self, handles: int = 1) -> None:
         """Count *handles* less."""
-
-
-if TYPE_CHECKING:
-    Failing = Callable[[], AbstractContextManager[None]]
 
 
 class ContainerLayer:
@@ -113,6 +113,8 @@ class ContainerLayer:
         self._store.watched = True
 
     def version(self) -> Hashable:
+        if not self.polled:
+            return self._store.version()  # a look at a number: no lock to wait for
         self._borrow()
         try:
             return self._store.version()
@@ -157,13 +159,13 @@ class ContainerLayer:
     def open_file(
         self,
         path: VPath,
-        failing: Failing,  # noqa: ARG002 - the caller names failures
+        failing: Failing,
     ) -> InodeFile | None:
         with self._loan:
             inode = self._tree.find(path)
             if inode is None or not inode.is_file:
                 return None
-            return InodeFile(self._rooms, inode.id, lent=True)
+            return LentFile(self._rooms, inode.id, failing)
 
     def xattrs(self, path: VPath) -> Mapping[str, bytes]:
         with self._loan:
@@ -173,7 +175,10 @@ class ContainerLayer:
     @contextmanager
     def steady(self) -> Iterator[None]:
         with self._loan, self._store.snapshot():
+            opened = self._store.openings
             yield
+            if self._store.openings != opened:
+                raise EOFError
 
     def close(self) -> None:
         self._store.close()
@@ -210,6 +215,10 @@ class Member:
         """Tell whether the layer is mounted somewhere below *path*."""
         return self._cut > 0 and self.at.startswith(inside(path))
 
+    def _above_or_at(self, path: VPath) -> Inode:
+        """Return what is on the way to the root of the layer, or that itself."""
+        return self.find(path) or _MOUNT_POINT
+
     # --- questions -------------------------------------------------------------------
 
     def find(self, path: VPath) -> Inode | None:
@@ -242,7 +251,8 @@ class Member:
     def children(self, path: VPath) -> list[tuple[str, Inode]]:
         inner = self.inner(path)
         if inner is None:
-            return [(name, _MOUNT_POINT) for name, _ in self.kinds(path)]
+            names = [name for name, _ in self.kinds(path)]
+            return [(name, self._above_or_at(join(path, name))) for name in names]
         with self.failing(path):
             return self.layer.children(inner)
 

@@ -226,13 +226,13 @@ def layer_failed(name: str, path: str, cause: Exception) -> LayerFailed:
 
 
 def changed_meanwhile(path: str) -> OSError:
-    message = "the file changed while it was copied; try again"
+    message = "the file changed while it was read; try again"
     return OSError(EBUSY, message, path)
 
 
-def layer_cycle(name: str) -> InvalidArgument:
-    message = f"layer {name!r} is this file system itself or lies above it"
-    return InvalidArgument(message)
+def layer_cycle(name: str | None) -> InvalidArgument:
+    layer = "the layer" if name is None else f"layer {name!r}"
+    return InvalidArgument(f"{layer} is this file system itself or lies above it")
 
 
 def layer_closed(name: str) -> InvalidArgument:

@@ -30,6 +30,7 @@ from stratavfs._arguments import (
     as_view,
     checked_attribute,
     checked_choice,
+    checked_file,
     checked_location,
     checked_name,
     checked_owner,
@@ -162,7 +163,7 @@ class VirtualFileSystem:
             synchronous=checked_choice("synchronous", synchronous, SYNCHRONOUS),
             clock=clock,
         )
-        self._store = Store(checked_location(db_path), options)
+        self._store = Store(checked_location(db_path, "db_path"), options)
         self._lock = self._store.lock  # held for every question; the gates take it
         tree = Tree(self._store)
         self._layers = LayerStack((self._store, tree, Content(self._store)))  # asks
@@ -1092,7 +1093,7 @@ class VirtualFileSystem:
         if isinstance(target, VirtualFileSystem):
             self._flatten_into(target)
             return
-        location = checked_location(target)
+        location = checked_file(target, "target")
         with (
             made_whole(location) as part,
             VirtualFileSystem(part, self.chunk_size, clock=self._clock) as made,
@@ -1109,14 +1110,12 @@ class VirtualFileSystem:
         """Make the local changes, deletions included, in *target*: all or nothing.
 
         Each file of the local layer replaces what *target* has at its path, each
-        whiteout removes it. *target* may be one of the underlays: :meth:`revert` the
-        changes afterwards, and they come from there.
+        whiteout removes it; directories merge with directories. *target* may be one of
+        the underlays: :meth:`revert` the changes afterwards, and they come from there.
 
         Raises:
             ReadOnlyError: *target* is read-only.
             InvalidArgument, InvalidType: it is this file system, or none.
-            NotADirectoryError: a symbolic link of *target* is where a directory of this
-                file system is.
         """
         self._store.require_open()
         if not isinstance(target, VirtualFileSystem):

@@ -21,23 +21,23 @@ from stratavfs import _arguments as arguments
 
 @pytest.mark.parametrize("location", ["a.db", ":memory:", "/tmp/50% ?#.db"])
 def test_checked_location_text_is_kept(location: str) -> None:
-    assert arguments.checked_location(location) == location
+    assert arguments.checked_location(location, "db_path") == location
 
 
 def test_checked_location_pathlike_gives_its_text() -> None:
-    assert arguments.checked_location(Path("x") / "a.db") == os.path.join("x", "a.db")
+    assert arguments.checked_location(Path("x") / "a.db", "x") == os.path.join("x", "a.db")
 
 
 @pytest.mark.parametrize("location", [None, 3, b"a.db", [":memory:"]])
 def test_checked_location_wrong_type_is_invalid_type(location: Any) -> None:
     with pytest.raises(InvalidType, match=":memory:"):
-        arguments.checked_location(location)
+        arguments.checked_location(location, "db_path")
 
 
 @pytest.mark.parametrize("location", ["", "a\0b"])
 def test_checked_location_nameless_is_invalid_argument(location: str) -> None:
     with pytest.raises(InvalidArgument, match="names no file"):
-        arguments.checked_location(location)
+        arguments.checked_location(location, "db_path")
 
 
 @pytest.mark.parametrize("timeout", [0, 0.5, 5, 2_000_000])
