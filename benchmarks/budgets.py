@@ -170,6 +170,7 @@ WORKLOADS: Final = (
         for kind in ("memory", "immutable")
         for what, verb, missing in (
             ("read_bytes", "read_bytes", False),
+            ("open + read", "open", False),
             ("exists", "exists", False),
             ("missing", "exists", True),
         )

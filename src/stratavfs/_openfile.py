@@ -19,15 +19,31 @@ if TYPE_CHECKING:
     from stratavfs._content import Content
     from stratavfs._store import Store
     from stratavfs._tree import Tree
-    from stratavfs.records import InodeId
+    from stratavfs.records import InodeId, VPath
 
     Rooms = tuple[Store, Tree, Content]
-    Failing = Callable[[], AbstractContextManager[None]]
 
 T = TypeVar("T")
 
 ATTEMPTS: Final = 3
 """Times a file is looked up or read again that changed or went meanwhile."""
+
+
+class Failing:
+    """A scope in which whatever a layer raises gets the layer's name and the path."""
+
+    __slots__ = ("_name", "_path")
+
+    def __init__(self, name: str, path: VPath) -> None:
+        self._name = name
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):
+            raise errors.layer_failed(self._name, self._path, error) from error
 
 
 class OpenFile(Source, Protocol):
@@ -142,7 +158,7 @@ class LentFile(InodeFile):
 
     def _still(self, ask: Callable[..., T | None], *args: object) -> T | None:
         """Ask; None if the container has been replaced, where numbers mean others."""
-        with self._failing():
+        with self._failing:
             found = ask(*args)
         return found if self.alive else None
 
@@ -156,17 +172,17 @@ class StreamFile:
         self._lock = threading.Lock()
 
     def size(self) -> int | None:
-        with self._lock, self._failing():
+        with self._lock, self._failing:
             return self._stream.seek(0, 2)
 
     def read(self, offset: int) -> bytes | None:
-        with self._lock, self._failing():
+        with self._lock, self._failing:
             self._stream.seek(offset)
             return self._stream.read()
 
     def read_into(self, offset: int, view: memoryview) -> int | None:
         filled = 0
-        with self._lock, self._failing():
+        with self._lock, self._failing:
             self._stream.seek(offset)
             while filled < len(view):  # a raw stream may give less than was asked for
                 data = self._stream.read(len(view) - filled)

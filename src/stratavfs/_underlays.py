@@ -8,11 +8,11 @@ the prefix it is mounted at; it names both the layer and the path in what is rai
 from __future__ import annotations
 
 from contextlib import contextmanager
-from stat import S_IFDIR
+from stat import S_IFDIR, S_IFREG
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stratavfs import errors
-from stratavfs._openfile import LentFile
+from stratavfs._openfile import Failing, LentFile
 from stratavfs._options import MEMORY
 from stratavfs._paths import ROOT, inside, is_within, join
 from stratavfs._ticks import devices
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from stratavfs._openfile import Failing, InodeFile, Rooms, StreamFile
+    from stratavfs._openfile import InodeFile, Rooms, StreamFile
 
 _MOUNT_POINT: Final = Inode(S_IFDIR | 0o755)
-# What a layer raises when it fails; one of somebody else's may raise anything.
-_FAILURES: Final = Exception
+_FAILURES: Final = Exception  # a layer of somebody else may raise anything
 
 
 class Below(Protocol):
@@ -162,10 +161,10 @@ class ContainerLayer:
         failing: Failing,
     ) -> InodeFile | None:
         with self._loan:
-            inode = self._tree.find(path)
-            if inode is None or not inode.is_file:
+            found = self._tree.find_entry(path)
+            if found is None or found[0] != S_IFREG:
                 return None
-            return LentFile(self._rooms, inode.id, failing)
+            return LentFile(self._rooms, found[1], failing)
 
     def xattrs(self, path: VPath) -> Mapping[str, bytes]:
         with self._loan:
@@ -286,7 +285,7 @@ class Member:
         if inner is None:
             return None
         with self.failing(path):
-            return self.layer.open_file(inner, lambda: self.failing(path))
+            return self.layer.open_file(inner, self.failing(path))
 
     def xattrs(self, path: VPath) -> Mapping[str, bytes]:
         inner = self.inner(path)
@@ -295,10 +294,6 @@ class Member:
         with self.failing(path):
             return self.layer.xattrs(inner)
 
-    @contextmanager
-    def failing(self, path: VPath) -> Iterator[None]:
-        """Name the layer and *path* in whatever the layer raises."""
-        try:
-            yield
-        except _FAILURES as error:
-            raise errors.layer_failed(self.name, path, error) from error
+    def failing(self, path: VPath) -> Failing:
+        """Return a scope that names the layer and *path* in whatever is raised."""
+        return Failing(self.name, path)

@@ -478,10 +478,12 @@ class VirtualFileSystem:
         _modes.check_arguments(how, buffering, encoding, errors, newline)
         with self._layers.gate:
             file = self._file_to_open(path, how)
-            at = (file.size() or 0) if how.appending else 0
-            raw = ChunkFile(
-                self._store, file, how, path, self._clock, self._handles, at
-            )
+            try:
+                at = (file.size() or 0) if how.appending else 0
+            except BaseException:
+                file.close()
+                raise
+        raw = ChunkFile(self._store, file, how, path, self._clock, self._handles, at)
         handle = wrap(
             raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
         )
