@@ -21,9 +21,10 @@ from stratavfs import (
     StatResult,
     VirtualFileSystem,
 )
-from stratavfs.layers import DirectoryLayer, Inode, Layer, ZipLayer
+from stratavfs.layers import DirectoryLayer, Inode, Layer, LeastLayer, ZipLayer
 from stratavfs.testing import LayerConformance
 
+LAYER = vars(LeastLayer) | vars(Layer)
 RECORDS = (StatResult, DirEntry, Explanation, LayerSay, Conflict, Change, Finding)
 
 BANNER = re.compile(r"^    # --- (.+?) -+$", re.MULTILINE)
@@ -59,7 +60,7 @@ def page() -> str:
         parts.append(signature(layer.__name__, layer.__init__))
         parts.append(text_of(layer))
     parts.append(f"### Layer\n\n{text_of(Layer)}")
-    parts.extend(verb(name) for name in vars(Layer) if is_verb(name))
+    parts.extend(verb(name) for name in LAYER if is_verb(name))
     parts.append(record(Inode))
     parts.append("## stratavfs.testing\n")
     parts.append(f"### LayerConformance\n\n{text_of(LayerConformance)}")
@@ -86,12 +87,12 @@ def sections() -> list[tuple[str, list[str]]]:
 
 
 def is_verb(name: str) -> bool:
-    return not name.startswith("_") and inspect.isfunction(vars(Layer)[name])
+    return not name.startswith("_") and inspect.isfunction(LAYER[name])
 
 
 def verb(name: str) -> str:
     """Return one question that a layer is asked."""
-    function = vars(Layer)[name]
+    function = LAYER[name]
     return f"#### Layer.{name}\n\n{signature(name, function)}\n{text_of(function)}"
 
 

@@ -105,7 +105,7 @@ def directories_above(path: VPath) -> list[VPath]:
 
 def conflicts(layers: LayerStack, top: VPath) -> Iterator[Conflict]:
     """Yield the paths at and below *top* at which layers have something different."""
-    entry = layers.locate(top)
+    entry = layers.locate(top, follow=False)
     entry.require()
     todo = [(entry.path, holders_of(layers.stack.everybody(), entry.path))]
     while todo:
@@ -243,4 +243,4 @@ def change_of(
 def attributes(inode: Inode) -> tuple[object, ...]:
     """Return what a copy keeps; a directory's time changes with each name in it."""
     kept = (inode.mode, inode.uid, inode.gid, inode.owner, inode.group)
-    return kept if inode.is_directory else (*kept, inode.mtime_ns)
+    return kept if inode.is_directory else (*kept, inode.atime_ns, inode.mtime_ns)

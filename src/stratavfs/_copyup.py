@@ -8,22 +8,22 @@ same before and after, but for the layer that answers.
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from stat import S_IFREG
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from stratavfs import errors
+from stratavfs._entry import Entry
 from stratavfs._openfile import ATTEMPTS, InodeFile
 from stratavfs._paths import check_length, join, parent_of
-from stratavfs.records import S_IFWHT
+from stratavfs.records import S_IFWHT, Inode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stratavfs._entry import Entry
     from stratavfs._layers import LayerStack
     from stratavfs._openfile import OpenFile, StreamFile, WritableFile
     from stratavfs._underlays import Member
-    from stratavfs.records import Inode, InodeId, VPath
+    from stratavfs.records import InodeId, VPath
 
 
 class CopyUp:
@@ -33,28 +33,56 @@ class CopyUp:
         self._layers = layers
         _, self._tree, self._content = layers.rooms
         # Those with open handles follow their file into the local layer.
-        self._open: WeakSet[UnderlayFile] = WeakSet()
+        self._open: set[UnderlayFile] = set()
+        self._brought = 0  # files brought up so far
 
     # --- opening ---------------------------------------------------------------------
 
-    def open_file(self, path: VPath) -> WritableFile:
+    def open_file(self, path: VPath, *, writing: bool = False) -> WritableFile:
         """Open the file that *path* leads to; it comes up with its first change."""
         if self._layers.stack.resolver is None:
-            return self.open_local(self._layers.local_file(path))
-        for _ in range(ATTEMPTS):
-            file = self.opened(self._layers.locate(path))
-            if file is not None:
+            number = self._layers.local_file(path)
+            if number is not None:
+                return self.open_local(number)
+        failed = 0
+        while failed < ATTEMPTS:
+            brought = self._brought
+            file = None if writing else self._open_named(path)
+            file = file or self._open_located(path)
+            if file is None:
+                failed += 1
+            elif brought == self._brought:
                 return file
+            else:  # maybe this one, and nobody has told the handle
+                file.close()
         raise errors.not_found(path)
 
-    def opened(self, entry: Entry) -> WritableFile | None:
-        """Open the file at *entry*; None if it has gone meanwhile."""
+    def _open_named(self, path: VPath) -> WritableFile | None:
+        """Open a file of a container below by its name alone, for reading only."""
+        kind, member = self._layers.answer(path)
+        if kind != S_IFREG or member is None or not member.layer.is_container:
+            return None
+        source = member.open_file(path)
+        if not isinstance(source, InodeFile):
+            return None
+        entry = Entry.of(path, Inode(S_IFREG, source.inode), member)
+        return self._kept(UnderlayFile(source, entry, member, self))
+
+    def _open_located(self, path: VPath) -> WritableFile | None:
+        """Open the file that is found at *path*; None if it has gone meanwhile."""
+        entry = self._layers.locate(path)
         source = self._layers.open_source(entry)
         if source is None or entry.member is None:
             return source if isinstance(source, InodeFile) else None
-        file = UnderlayFile(source, entry, entry.member, self)
+        return self._kept(UnderlayFile(source, entry, entry.member, self))
+
+    def _kept(self, file: UnderlayFile) -> UnderlayFile:
         self._open.add(file)
         return file
+
+    def forget(self, file: UnderlayFile) -> None:
+        """Note that *file* is closed."""
+        self._open.discard(file)
 
     def open_local(self, inode: InodeId) -> InodeFile:
         """Open a file of the local layer, behind the gate that it was found behind."""
@@ -72,6 +100,7 @@ class CopyUp:
         self._tree.mark_orphan(number)
 
     def _redirect(self, entry: Entry, number: InodeId) -> None:
+        self._brought += 1  # first, for who is just opening it
         for file in [*self._open]:
             if file.is_at(entry) and not file.is_up:
                 file.redirect(InodeFile(self._layers.rooms, number))
@@ -146,7 +175,7 @@ class CopyUp:
     def _copy(self, entry: Entry, member: Member, at: int, *, content: bool) -> InodeId:
         check_length(entry.path, entry.asked)
         inode = as_local(entry.require())
-        with self._unchanged(entry.asked), member.layer.steady():
+        with self._unchanged(entry.asked), member.steady(entry.path):
             if not inode.is_file:
                 number = self._tree.add_copy(entry.path, inode, at, None)
             elif not content:
@@ -181,7 +210,7 @@ class CopyUp:
         if source.member is None:
             self._content.copy(source.require().id, target, at)
             return
-        with self._unchanged(source.asked), source.member.layer.steady():
+        with self._unchanged(source.asked), source.member.steady(source.path):
             file = self._layers.open_source(source)
             if file is None:
                 raise errors.not_found(source.asked)
@@ -217,7 +246,7 @@ class UnderlayFile:
         self._member = member
         self._copy_up = copy_up
         self._up: InodeFile | None = None
-        member.top.handles += 1
+        member.top.hold()
 
     @property
     def path(self) -> VPath:
@@ -284,10 +313,13 @@ class UnderlayFile:
         return self._now().next_hole(offset)
 
     def close(self) -> None:
-        if self._up is not None:
-            self._up.close()
-        self.source.close()
-        self._member.top.release()
+        try:
+            if self._up is not None:
+                self._up.close()
+            self.source.close()
+        finally:
+            self._copy_up.forget(self)
+            self._member.top.release()
 
 
 def as_local(inode: Inode) -> Inode:

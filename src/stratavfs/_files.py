@@ -7,6 +7,7 @@ that this process has on it. A journal may be.
 from __future__ import annotations
 
 import os
+import secrets
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -84,15 +85,24 @@ def made_whole(location: str) -> Iterator[str]:
     if os.path.lexists(location):
         raise errors.already_exists(location)
     refuse_unopenable(location, writing=True)
-    part = f"{location}.{os.getpid()}.part"
+    part = f"{location}.{secrets.token_hex(4)}.part"
     try:
         yield part
-        os.rename(part, location)
-    except BaseException:
+        give_name(part, location)
+    finally:
         for end in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(part + end)
-        raise
+
+
+def give_name(part: str, location: str) -> None:
+    """Let the file *part* be at *location* too, where nothing may be."""
+    try:
+        os.link(part, location)
+    except FileExistsError:
+        raise errors.already_exists(location) from None
+    except OSError:  # no hard links on this file system
+        os.rename(part, location)
 
 
 def warn_without_log(location: str, mode: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from stratavfs._openfile import Failing
-    from stratavfs.layers.protocol import Layer
+    from stratavfs.layers.protocol import LeastLayer
 
 _NUMBERS: Final = (1 << 63) - 1
 _KNOWN: Final = (S_IFDIR, S_IFREG, S_IFLNK, S_IFWHT)
@@ -29,7 +29,9 @@ _KNOWN: Final = (S_IFDIR, S_IFREG, S_IFLNK, S_IFWHT)
 class ForeignLayer:
     """A layer that is no container, with what it left out of the protocol."""
 
-    def __init__(self, layer: Layer) -> None:
+    is_container = False
+
+    def __init__(self, layer: LeastLayer) -> None:
         self._layer = layer
         self.device = next(devices)
         self.location = str(getattr(layer, "location", ""))
@@ -47,15 +49,21 @@ class ForeignLayer:
         return None if self._version is None else self._version()
 
     def find(self, path: VPath) -> Inode | None:
-        found = self._layer.find(path)
+        found = self._ask(path)
         if found is None:
             return None
         if not found.id:  # a number of its own, or samefile() takes all for one
             found = found._replace(id=InodeId(hash(path) & _NUMBERS))
         return checked(found)
 
+    def _ask(self, path: VPath) -> Inode | None:
+        try:
+            return self._layer.find(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def type_of(self, path: VPath) -> int:
-        found = self._layer.find(path)
+        found = self._ask(path)
         return 0 if found is None else checked_kind(found.mode)
 
     def kinds(
@@ -83,7 +91,7 @@ class ForeignLayer:
         while steps[-1] != ROOT:
             steps.append(parent_of(steps[-1]))
         for step in reversed(steps):
-            found = self._layer.find(step)
+            found = self._ask(step)
             if found is None:
                 return False
             if not found.is_directory or found.opaque:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stratavfs import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Held(threading.local):
@@ -42,10 +45,12 @@ class Transaction:
     the store, since all its state is the store's.
     """
 
-    __slots__ = ("_store",)
+    __slots__ = ("_store", "finishing")
 
     def __init__(self, store: Scoped) -> None:
         self._store = store
+        self.finishing: list[Callable[[], None]] = []
+        """Called, inside the lock, after each scope."""
 
     def __enter__(self) -> None:
         self._store.lock.acquire()
@@ -59,6 +64,8 @@ class Transaction:
     def __exit__(self, kind: object, *_: object) -> None:
         try:
             self._store.end(failed=kind is not None)
+            for finish in self.finishing:
+                finish()
         finally:
             _held.scopes -= 1
             self._store.lock.release()
@@ -116,3 +123,7 @@ class Loan:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def is_taken(self) -> bool:
+        """Take the lock unless that could be waiting for ever; tell whether it was."""
+        return self._lock.acquire(blocking=not _held.scopes)

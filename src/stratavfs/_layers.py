@@ -72,8 +72,8 @@ class LayerStack:
         found = resolver.find(path)
         return (None, None) if found is None else (found[1], found[0])
 
-    def _kind(self, path: VPath, *, again: bool = False) -> tuple[int, Member | None]:
-        """Return the type bits of what is at *path*, taken literally, 0 if nothing."""
+    def answer(self, path: VPath, *, again: bool = False) -> tuple[int, Member | None]:
+        """Return the type bits of what is at *path*, 0 if nothing, and the underlay."""
         resolver = self.stack.resolver
         directory = parent_of(path)
         with self._lock:
@@ -92,10 +92,7 @@ class LayerStack:
         return None if resolver is None else resolver.find(path)
 
     def names_below(self, path: VPath) -> set[str]:
-        """Return the names of the underlays in *path*, whatever the local layer says.
-
-        None if they have no directory there.
-        """
+        """Return the names that the underlays have in *path*, hidden or not."""
         resolver = self.stack.resolver
         if resolver is None:
             return set()
@@ -123,7 +120,7 @@ class LayerStack:
         inode, member = self._find(path)
         if inode is not None and not (follow and inode.is_link):
             return Entry(path, path, inode, member=member)
-        if inode is None and S_ISDIR(self._kind(parent_of(path), again=True)[0]):
+        if inode is None and S_ISDIR(self.answer(parent_of(path), again=True)[0]):
             return Entry(path, path, None, ENOENT, path)
         with _UNLOCKED if self.stack.resolver else self._store.snapshot():
             return self._walk(path, follow=follow)
@@ -180,10 +177,10 @@ class LayerStack:
 
     def type_of(self, path: VPath, *, follow: bool = True) -> int:
         """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
-        kind, _ = self._kind(path)
+        kind, _ = self.answer(path)
         if kind and not (follow and S_ISLNK(kind)):
             return kind
-        if not kind and S_ISDIR(self._kind(parent_of(path), again=True)[0]):
+        if not kind and S_ISDIR(self.answer(parent_of(path), again=True)[0]):
             return 0
         with self.gate:
             inode = self.locate(path, follow=follow).inode
@@ -223,7 +220,7 @@ class LayerStack:
 
     def which_layer(self, path: VPath) -> str | None:
         """Return the name of the layer that answers for *path*, None if none has it."""
-        kind, member = self._kind(path)
+        kind, member = self.answer(path)
         if not kind:
             entry = self.locate(path, follow=False)
             if entry.inode is None:
@@ -255,7 +252,10 @@ class LayerStack:
             if isinstance(content, bytes):  # damage may have made something else of it
                 return content
             with self._store.snapshot():
-                return self._content.read(self.local_file(path)) or b""
+                number = self.local_file(path)
+                if number is not None:
+                    return self._content.read(number) or b""
+        return self._read_located(path)
 
     def _read_merged(self, path: VPath, resolver: Resolver) -> bytes | None:
         """Return the content of a small file that no link leads to, or None."""
@@ -282,12 +282,17 @@ class LayerStack:
                     return data
         raise errors.not_found(path)
 
-    def local_file(self, path: VPath) -> InodeId:
-        """Return the number of the file that *path* leads to, with one layer."""
+    def local_file(self, path: VPath) -> InodeId | None:
+        """Return the number of the file that *path* leads to, with one layer.
+
+        None if it is another layer's, which has been added just now.
+        """
         found = self._tree.find_entry(path)
         if found is not None and S_ISREG(found[0]):
             return found[1]
-        return self.locate(path).require_file().id
+        entry = self.locate(path)
+        number = entry.require_file().id
+        return number if entry.member is None else None
 
     def open_source(self, entry: Entry) -> InodeFile | StreamFile | None:
         """Open the file at *entry* where it is; None if it has gone meanwhile."""
@@ -377,7 +382,7 @@ class LayerStack:
                     todo.append(join(directory, name))
 
     def _directory(self, path: VPath) -> VPath:
-        if S_ISDIR(self._kind(path)[0]):
+        if S_ISDIR(self.answer(path)[0]):
             return path
         entry = self.locate(path)
         entry.require_directory()

@@ -136,6 +136,15 @@ class LentFile(InodeFile):
         self._store = rooms[0]
         self._failing = failing  # names the layer and the path in what is raised
 
+    def close(self) -> None:
+        if self._store.loan.is_taken():
+            try:
+                self._tree.unpin(self._pin)
+            finally:
+                self._store.lock.release()
+        else:
+            self._tree.unpin_later(self._pin)
+
     def size(self) -> int | None:
         return self._still(super().size)
 

@@ -94,6 +94,8 @@ class Scope(NamedTuple):
     """Whether they hide what lies below the group."""
     names: dict[str, Kind] | None
     """Who answers for each name; None as long as asking each layer is cheaper."""
+    unsure: bool = False
+    """One layer fails: *members* are all, and each is asked until one answers."""
 
 
 class Group:
@@ -120,11 +122,10 @@ class Group:
         return member, inode
 
     def kind(self, path: VPath, *, again: bool = False) -> Kind | None:
-        scope = self._scope(parent_of(path), path, again=again)
+        scope = self._scope(parent_of(path), again=again)
         if scope.names is not None:
             return scope.names.get(name_of(path))
-        member = self._answering(path)
-        return None if member is None else (member, member.type_of(path))
+        return self._kind_of_first(scope, path)
 
     def content(self, path: VPath) -> bytes | None:
         member = self._answering(path)
@@ -135,37 +136,56 @@ class Group:
         return None if member is None else member.stat(path)
 
     def hides(self, directory: VPath) -> bool:
-        return self._scope(directory, directory, again=True).hides
+        return self.merging(directory, again=True)[1]
 
-    def merging(self, directory: VPath) -> tuple[list[Member], bool]:
-        scope = self._scope(directory, directory)
+    def merging(
+        self, directory: VPath, *, again: bool = False
+    ) -> tuple[list[Member], bool]:
+        scope = self._scope(directory, again=again)
+        if scope.unsure:
+            return self._merge(directory)
         return scope.members, scope.hides
 
     def _answering(self, path: VPath) -> Member | None:
         """Return the first layer that has *path*: mostly by a look at the names."""
         cut = path.rfind("/")
-        scope = self._scope(VPath(path[:cut] or "/"), path)
+        scope = self._scope(VPath(path[:cut] or "/"))
         if scope.names is not None:
             found = scope.names.get(path[cut + 1 :])
-            return None if found is None else found[0]
+        else:
+            found = self._kind_of_first(scope, path)
+        return None if found is None else found[0]
+
+    def _kind_of_first(self, scope: Scope, path: VPath) -> Kind | None:
+        """Ask one layer after the other for *path*."""
         for member in scope.members:
-            if member.type_of(path):
-                return member
+            kind = member.type_of(path)
+            if kind:
+                return member, kind
+            if scope.unsure and member.hides(parent_of(path)):
+                return None
         return None
 
     # --- what is remembered ----------------------------------------------------------
 
-    def _scope(self, directory: VPath, asked: VPath, *, again: bool = False) -> Scope:
+    def _scope(self, directory: VPath, *, again: bool = False) -> Scope:
         """Return what is known of *directory*, learnt now if need be."""
-        if contents.value != self._watched or (self._polled and not again):
-            self._forget_if_changed(asked)
-        scope = self._scopes.get(directory)
-        if scope is None or scope.names is None:
-            with errors.asked_for(asked):
-                return self._learn(directory, scope)
+        try:
+            if contents.value != self._watched or (self._polled and not again):
+                self._forget_if_changed(directory)
+            scope = self._scopes.get(directory)
+            if scope is None or scope.names is None:
+                scope = self._learn(directory, scope)
+        except errors.LayerFailed:
+            return Scope(self._members, hides=False, names=None, unsure=True)
         return scope
 
     def _forget_if_changed(self, asked: VPath) -> None:
+        """Look whether a layer has changed: all, or those that nothing else tells of.
+
+        Raises:
+            LayerFailed: one cannot tell.
+        """
         watched = contents.value
         everybody = watched != self._watched
         for nth in range(len(self._members)) if everybody else self._polled:
@@ -173,6 +193,8 @@ class Group:
             try:
                 version = member.layer.version()
             except Exception as error:
+                self._forget()
+                self._watched = -1
                 raise errors.layer_failed(member.name, asked, error) from error
             if version is None or version != self._versions[nth]:
                 self._forget()

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import threading
 from typing import TYPE_CHECKING, Final, cast
 
 from stratavfs import errors
 from stratavfs._arguments import checked_location
 from stratavfs._content import Content
 from stratavfs._foreign import ForeignLayer
+from stratavfs._options import MEMORY
 from stratavfs._paths import ROOT, inside
 from stratavfs._quiet import QuietStore
 from stratavfs._resolver import Resolver
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stratavfs._paths import StrPath
-    from stratavfs.layers.protocol import Layer
+    from stratavfs.layers.protocol import LeastLayer
 
     # Where the layers of an underlay come from, and what closes them if they are ours.
     Source = tuple["Stack | ForeignLayer", Callable[[], None] | None]
@@ -40,6 +42,7 @@ LOCAL: Final = "local"
 
 
 _order: Final = itertools.count()
+_changing: Final = threading.Lock()  # two stacks might be put below each other at once
 
 
 class Underlay:
@@ -59,8 +62,8 @@ class Underlay:
         self.at = at
         self.source = source
         self.added = next(_order)
-        self.handles = 0
-        """Handles open on files in it."""
+        self._handles = 0  # open on files in it
+        self._lock = threading.Lock()
         self._close = close
         self._keep = keep  # an owner that nobody else remembers must not be closed
         self._removed = False
@@ -79,17 +82,33 @@ class Underlay:
         else:
             yield Member(name, self.source, at, top)
 
+    def contains(self, stack: Stack) -> bool:
+        """Tell whether *stack* is in it."""
+        return isinstance(self.source, Stack) and self.source.contains(stack)
+
+    def hold(self) -> None:
+        """Count one handle more on a file in it."""
+        with self._lock:
+            self._handles += 1
+
+    def release(self) -> None:
+        """Count one handle less; the last one closes a layer that was removed."""
+        with self._lock:
+            self._handles -= 1
+        self._close_unless_used()
+
     def remove(self) -> None:
         """Give up the layer, as soon as no handle is open on a file in it."""
         self._removed = True
-        self.release(0)
+        self._close_unless_used()
 
-    def release(self, handles: int = 1) -> None:
-        """Count *handles* less; the last one closes a layer that was removed."""
-        self.handles -= handles
-        if self._removed and not self.handles and self._close is not None:
-            self._close()
+    def _close_unless_used(self) -> None:
+        with self._lock:
+            close = self._close
+            if close is None or self._handles or not self._removed:
+                return
             self._close = None
+        close()
 
 
 class Stack:
@@ -99,24 +118,22 @@ class Stack:
         self.local = local
         self._itself = Underlay(LOCAL, 0, ROOT, self, None, None)
         self._underlays: tuple[Underlay, ...] = ()
-        self._resolver: Resolver | None = None
-        self._built = stacks.value
+        self._built: tuple[int, Resolver | None] = (stacks.value, None)
 
     @property
     def resolver(self) -> Resolver | None:
         """What finds things in the underlays; None if there are none."""
-        if not self._underlays:
-            return None
-        if self._built != stacks.value:
-            built = stacks.value
+        built, resolver = self._built
+        if built != stacks.value and (self._underlays or resolver is not None):
+            built, underlays = stacks.value, self._underlays
             members = [
                 member
-                for underlay in self._underlays
+                for underlay in underlays
                 for member in underlay.members(ROOT, None, underlay)
             ]
-            self._resolver = Resolver(members)
-            self._built = built
-        return self._resolver
+            resolver = Resolver(members) if members else None
+            self._built = built, resolver
+        return resolver
 
     def members(self, at: VPath, name: str, top: Underlay) -> Iterator[Member]:
         """Yield all layers of this stack, as an underlay called *name* mounted *at*."""
@@ -143,13 +160,15 @@ class Stack:
         """
         self._require_free(name)
         if isinstance(layer, Stack):
-            if layer.contains(self):
-                raise errors.layer_cycle(name)
             source: Source = layer, None
         else:
             source = opened(layer, name)
         underlay = Underlay(name, priority, at, *source, keep)
-        self._set_underlays([*self._underlays, underlay])
+        with _changing:
+            if underlay.contains(self):
+                underlay.remove()
+                raise errors.layer_cycle(name)
+            self._set_underlays([*self._underlays, underlay])
         for member in underlay.members(ROOT, None, underlay):
             member.layer.watch()
 
@@ -184,9 +203,10 @@ class Stack:
 
     def contains(self, other: Stack) -> bool:
         """Tell whether *other* is this stack, or lies somewhere in it."""
-        return self is other or any(
-            isinstance(underlay.source, Stack) and underlay.source.contains(other)
-            for underlay in self._underlays
+        return (
+            self is other
+            or is_same_file(self.local.location, other.local.location)
+            or any(underlay.contains(other) for underlay in self._underlays)
         )
 
     def free_name(self) -> str:
@@ -217,6 +237,14 @@ class Stack:
         return self._underlays
 
 
+def is_same_file(first: str, second: str) -> bool:
+    """Tell whether both are one container, opened twice."""
+    try:
+        return MEMORY not in (first, second) and os.path.samefile(first, second)
+    except OSError:  # one is no file, or has gone
+        return False
+
+
 def opened(layer: object, name: str) -> Source:
     """Return *layer*, or what is at this path of the host, as a source of an underlay.
 
@@ -229,7 +257,7 @@ def opened(layer: object, name: str) -> Source:
     ):
         raise errors.not_a_layer(layer)
     try:
-        foreign = ForeignLayer(cast("Layer", layer))
+        foreign = ForeignLayer(cast("LeastLayer", layer))
         root = foreign.find(ROOT)
     except Exception as error:
         raise errors.layer_failed(name, ROOT, error) from error
@@ -241,7 +269,7 @@ def opened(layer: object, name: str) -> Source:
 def _opened_path(location: str) -> Source:
     """Open what is at *location* by what it is."""
     if os.path.isdir(location):
-        layer: Layer = DirectoryLayer(location)
+        layer: DirectoryLayer | ZipLayer = DirectoryLayer(location)
     else:
         try:
             return _opened_container(location)

@@ -7,6 +7,7 @@ transaction open and say nothing about why they are called.
 
 from __future__ import annotations
 
+from collections import deque
 from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR
 from typing import TYPE_CHECKING, Final
 
@@ -50,10 +51,12 @@ class Tree:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pins: dict[InodeId, Pin] = {}
+        self._given_up: deque[Pin] = deque()
         self._hiding = Hiding(store)
         self.hides, self.is_out_of = self._hiding.hides, self._hiding.is_out_of
         store.after_rollback.append(self._forget_missing)
         store.after_replaced.append(self._forget_all)
+        store.transaction.finishing.append(self._unpin_given_up)
 
     # --- asking ----------------------------------------------------------------------
 
@@ -295,6 +298,14 @@ class Tree:
         if pin.orphan and not self._store.closed:
             with self._store.transaction:
                 self._collect(pin.inode)
+
+    def unpin_later(self, pin: Pin) -> None:
+        """Give up one pin without the lock, when its holder ends a transaction."""
+        self._given_up.append(pin)
+
+    def _unpin_given_up(self) -> None:
+        while self._given_up:
+            self.unpin(self._given_up.popleft())
 
     def _forget_missing(self) -> None:
         """After a rollback: handles to inodes that it took away are stale for good."""

@@ -36,6 +36,7 @@ class Below(Protocol):
     kind: str
     remembered: bool
     """Whether :meth:`version` tells when names that were read are out of date."""
+    is_container: bool
     polled: bool
     """Whether it has to be asked for that, because nothing else tells."""
 
@@ -76,7 +77,7 @@ class Below(Protocol):
         """Return a scope in which the layer does not change.
 
         Raises:
-            EOFError: at its end, where the layer did all the same.
+            OSError: (EBUSY) at its end, where the layer did all the same.
         """
 
     def close(self) -> None:
@@ -86,16 +87,17 @@ class Below(Protocol):
 class Underlay(Protocol):
     """What was added to a stack, with all its layers: counts the handles on them."""
 
-    handles: int
+    def hold(self) -> None:
+        """Count one handle more."""
 
-    def release(self, handles: int = 1) -> None:
-        """Count *handles* less."""
+    def release(self) -> None:
+        """Count one handle less."""
 
 
 class ContainerLayer:
     """One container, seen without what may lie below it."""
 
-    remembered = True
+    is_container = remembered = True
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
@@ -177,7 +179,7 @@ class ContainerLayer:
             opened = self._store.openings
             yield
             if self._store.openings != opened:
-                raise EOFError
+                raise errors.changed_meanwhile(self.location)
 
     def close(self) -> None:
         self._store.close()
@@ -293,6 +295,20 @@ class Member:
             return {}
         with self.failing(path):
             return self.layer.xattrs(inner)
+
+    @contextmanager
+    def steady(self, path: VPath) -> Iterator[None]:
+        """Keep the layer as it is, as far as it can; *path* is named if it cannot."""
+        scope = self.layer.steady()
+        with self.failing(path):
+            scope.__enter__()
+        try:
+            yield
+        except BaseException as error:
+            scope.__exit__(type(error), error, error.__traceback__)
+            raise
+        with self.failing(path):
+            scope.__exit__(None, None, None)
 
     def failing(self, path: VPath) -> Failing:
         """Return a scope that names the layer and *path* in whatever is raised."""

@@ -321,19 +321,6 @@ def closed() -> ValueError:
     return ValueError("I/O operation on closed file system")
 
 
-# --- which path is named --------------------------------------------------------------
-
-
-@contextmanager
-def asked_for(path: str) -> Iterator[None]:
-    """Let the failure of a layer name *path*, for whose sake it was asked others."""
-    try:
-        yield
-    except LayerFailed as error:
-        error.filename = path
-        raise
-
-
 # --- two paths ------------------------------------------------------------------------
 
 

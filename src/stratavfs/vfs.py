@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 
     from stratavfs._openfile import WritableFile
     from stratavfs._paths import StrPath
-    from stratavfs.layers.protocol import Layer
+    from stratavfs.layers.protocol import LeastLayer
     from stratavfs.records import (
         Change,
         Conflict,
@@ -912,7 +912,7 @@ class VirtualFileSystem:
     @layer_is_another
     def add_underlay(
         self,
-        layer: VirtualFileSystem | Layer | StrPath,
+        layer: VirtualFileSystem | LeastLayer | StrPath,
         priority: int = 0,
         name: str | None = None,
         *,
@@ -1180,7 +1180,7 @@ class VirtualFileSystem:
         if not how.truncating and not how.creating:
             entry = self._layers.locate(path)
             if entry.inode is not None or not how.makes:
-                return self._copy_up.open_file(path)
+                return self._copy_up.open_file(path, writing=True)
         with gate:
             inode = self._edits.open_file(path, how, self._clock())
             return self._copy_up.open_local(inode)

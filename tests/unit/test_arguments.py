@@ -25,7 +25,9 @@ def test_checked_location_text_is_kept(location: str) -> None:
 
 
 def test_checked_location_pathlike_gives_its_text() -> None:
-    assert arguments.checked_location(Path("x") / "a.db", "x") == os.path.join("x", "a.db")
+    assert arguments.checked_location(Path("x") / "a.db", "x") == os.path.join(
+        "x", "a.db"
+    )
 
 
 @pytest.mark.parametrize("location", [None, 3, b"a.db", [":memory:"]])

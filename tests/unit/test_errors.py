@@ -92,7 +92,6 @@ def test_factories_all_are_tested_here() -> None:
     tested |= OF_A_LAYER.keys() | {"layer_failed"}
 
     assert FACTORIES - tested == {
-        "asked_for",
         "onto_itself",
         "from_errno",
         "closed",

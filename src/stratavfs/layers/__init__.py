@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from stratavfs.layers.archive import ZipLayer
 from stratavfs.layers.directory import DirectoryLayer
-from stratavfs.layers.protocol import Layer
+from stratavfs.layers.protocol import Layer, LeastLayer
 from stratavfs.records import S_IFWHT, Inode
 
-__all__ = ["S_IFWHT", "DirectoryLayer", "Inode", "Layer", "ZipLayer"]
+__all__ = ["S_IFWHT", "DirectoryLayer", "Inode", "Layer", "LeastLayer", "ZipLayer"]

@@ -10,7 +10,28 @@ if TYPE_CHECKING:
     from stratavfs.records import Inode
 
 
-class Layer(Protocol):
+class LeastLayer(Protocol):
+    """The least that a layer answers; :class:`Layer` has the rest, and the rules."""
+
+    def find(self, path: str) -> Inode | None:
+        """Return what is at *path*, None if there is nothing."""
+
+    def kinds(self, path: str) -> Iterable[tuple[str, int]]:
+        """Return (name, type bits of the mode) of all in the directory at *path*.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: there is no directory at *path*.
+        """
+
+    def open(self, path: str) -> BinaryIO:
+        """Open the file at *path* for reading bytes; the object must be seekable.
+
+        Raises:
+            FileNotFoundError: there is no file at *path*, be it a directory.
+        """
+
+
+class Layer(LeastLayer, Protocol):
     """A read-only tree that can lie below a file system.
 
     ``find``, ``kinds`` and ``open`` are asked of every layer; the rest has the answers
@@ -35,23 +56,6 @@ class Layer(Protocol):
 
     kind: str = ""
     """What kind of layer it is, for people; the name of the class if empty."""
-
-    def find(self, path: str) -> Inode | None:
-        """Return what is at *path*, None if there is nothing."""
-
-    def kinds(self, path: str) -> Iterable[tuple[str, int]]:
-        """Return (name, type bits of the mode) of all in the directory at *path*.
-
-        Raises:
-            FileNotFoundError, NotADirectoryError: there is no directory at *path*.
-        """
-
-    def open(self, path: str) -> BinaryIO:
-        """Open the file at *path* for reading bytes; the object must be seekable.
-
-        Raises:
-            FileNotFoundError: there is no file at *path*, be it a directory.
-        """
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:  # noqa: ARG002 - for others
         """Return the extended attributes of what is at *path*, which was found."""
