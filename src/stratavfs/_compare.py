@@ -241,6 +241,9 @@ def change_of(
 
 
 def attributes(inode: Inode) -> tuple[object, ...]:
-    """Return what a copy keeps; a directory's time changes with each name in it."""
+    """Return what counts as metadata; a directory's time changes with each name.
+
+    The time of access does not count: on a host it changes with each reading.
+    """
     kept = (inode.mode, inode.uid, inode.gid, inode.owner, inode.group)
-    return kept if inode.is_directory else (*kept, inode.atime_ns, inode.mtime_ns)
+    return kept if inode.is_directory else (*kept, inode.mtime_ns)

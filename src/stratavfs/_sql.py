@@ -334,8 +334,6 @@ SET_SIZE: Final = (
 
 # --- extended attributes --------------------------------------------------------------
 
-FIND_XATTR: Final = "SELECT value FROM xattrs WHERE inode = ? AND name = ?"
-LIST_XATTRS: Final = "SELECT name FROM xattrs WHERE inode = ? ORDER BY name"
 READ_XATTRS: Final = "SELECT name, value FROM xattrs WHERE inode = ? ORDER BY name"
 PUT_XATTR: Final = (
     "INSERT INTO xattrs (inode, name, value) VALUES (?, ?, ?) "

@@ -368,13 +368,6 @@ class Tree:
     def set_times(self, inode: InodeId, atime_ns: int, mtime_ns: int, at: int) -> None:
         self._store.write(_sql.SET_TIMES, (atime_ns, mtime_ns, at, inode))
 
-    def xattr(self, inode: InodeId, name: str) -> bytes | None:
-        row = self._store.row(_sql.FIND_XATTR, (inode, name))
-        return None if row is None else bytes(row[0])
-
-    def xattr_names(self, inode: InodeId) -> list[str]:
-        return [name for (name,) in self._store.rows(_sql.LIST_XATTRS, (inode,))]
-
     def xattrs(self, inode: InodeId) -> dict[str, bytes]:
         return dict(self._store.rows(_sql.READ_XATTRS, (inode,)))
 

@@ -1051,8 +1051,9 @@ class VirtualFileSystem:
         """Return what this file system changes of its underlays at and below *path*.
 
         ``added``, ``modified`` (its bytes), ``deleted`` (a directory with all in it),
-        ``type changed``, or ``metadata`` alone. What came up into the local layer and
-        is as it was is no change.
+        ``type changed``, or ``metadata`` alone: permission bits, owner, attributes, a
+        file's time of modification. What came up into the local layer and is as it was
+        is no change.
 
         >>> base, vfs = VirtualFileSystem(), VirtualFileSystem()
         >>> base.write_text("/a", "a"), vfs.add_underlay(base)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.api.test_grafts import below_root, seen
+from tests.api.grafting import below_root, seen
 from tests.conformance.test_names import NAMES as ODD
 from tests.conformance.test_names import literal, names
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import strategies as draw
-from tests.api.test_grafts import below_root, rows_of, seen, shown
+from tests.api.grafting import below_root, rows_of, seen, shown
 from tests.model.compare import outcome
 from tests.model.layered import S_IFWHT, Layer, Node, layers, mounted, parents_of
 from tests.model.places import Step, do, layer_of_rows, make_rows
