@@ -7,7 +7,6 @@ that this process has on it. A journal may be.
 from __future__ import annotations
 
 import os
-import secrets
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -85,7 +84,7 @@ def made_whole(location: str) -> Iterator[str]:
     if os.path.lexists(location):
         raise errors.already_exists(location)
     refuse_unopenable(location, writing=True)
-    part = f"{location}.{secrets.token_hex(4)}.part"
+    part = f"{location}.{os.urandom(4).hex()}.part"
     try:
         yield part
         give_name(part, location)

@@ -47,10 +47,10 @@ class LayerStack:
 
     @property
     def gate(self) -> AbstractContextManager[object]:
-        """The scope of a call that only asks: with one layer all is one look at it.
+        """The scope of a call that only asks: with one layer, one look at all of it.
 
-        With underlays each statement takes the lock of its layer alone, since nobody
-        may wait for one layer while keeping others waiting for another.
+        With underlays each statement takes its layer's lock alone: nobody may wait for
+        one layer while keeping others waiting for another.
         """
         return _UNLOCKED if self.stack.resolver else self._lock
 
@@ -75,13 +75,17 @@ class LayerStack:
     def answer(self, path: VPath, *, again: bool = False) -> tuple[int, Member | None]:
         """Return the type bits of what is at *path*, 0 if nothing, and the underlay."""
         resolver = self.stack.resolver
+        if resolver is None:
+            with self._lock:
+                kind = self._tree.look_type(path)
+            return (0 if kind == S_IFWHT else kind), None
         directory = parent_of(path)
         with self._lock:
-            if resolver is None or not self._tree.is_out_of(directory):
+            if not self._tree.is_out_of(directory):
                 kind = self._tree.look_type(path)
                 if kind:
                     return (0 if kind == S_IFWHT else kind), None
-                if resolver is None or self._tree.hides(directory):
+                if self._tree.hides(directory):
                     return 0, None
         found = resolver.kind(path, again=again)
         return (0, None) if found is None else (found[1], found[0])
@@ -94,10 +98,8 @@ class LayerStack:
     def names_below(self, path: VPath) -> set[str]:
         """Return the names that the underlays have in *path*, hidden or not."""
         resolver = self.stack.resolver
-        if resolver is None:
-            return set()
         names: dict[str, int] = {}
-        for member in resolver.merging(path):
+        for member in () if resolver is None else resolver.merging(path):
             names = dict(member.kinds(path)) | names
         return {name for name, kind in names.items() if kind != S_IFWHT}
 
