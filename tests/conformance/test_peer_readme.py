@@ -1,7 +1,7 @@
-"""Every example of stella-sqlite-vfs's README, layering apart, with the import changed.
+"""Every example of stella-sqlite-vfs's README, with the import changed.
 
-The text is theirs word for word, so that a program that was written from that page runs
-here; what their comments promise is asserted.
+The text is theirs word for word, the layers apart, so that a program that was written
+from that page runs here; what their comments promise is asserted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from stratavfs import VirtualFileSystem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # Name -> parameters of the peer's API with their defaults, without self.
@@ -240,3 +241,33 @@ def test_layers_of_one_are_listed_as_the_page_lists_them(
         "resolved_from": "local",
         "layers": [{"name": "local", "has_file": True}],
     }
+
+
+def test_layers_of_a_game_are_those_of_the_page(
+    make_vfs: Callable[..., VirtualFileSystem], tmp_path: Path
+) -> None:
+    """The page fills its read-only layers; here they are filled before."""
+    base, dlc, user = (str(tmp_path / f"{name}.db") for name in ("base", "dlc", "user"))
+    with VirtualFileSystem(base) as made:
+        made.write_text("/game/player_speed.txt", "10")
+    with VirtualFileSystem(dlc) as made:
+        made.write_text("/game/new_level.txt", "Level data...")
+
+    base_game = make_vfs(base, read_only=True)
+    expansion = make_vfs(dlc, read_only=True)
+    user_vfs = make_vfs(user)
+    user_vfs.add_underlay(expansion, priority=10, name="expansion")
+    user_vfs.add_underlay(base_game, priority=0, name="base")
+
+    assert user_vfs.read_text("/game/player_speed.txt") == "10"
+    user_vfs.write_text("/game/player_speed.txt", "20")
+    assert user_vfs.read_text("/game/player_speed.txt") == "20"
+    assert base_game.read_text("/game/player_speed.txt") == "10"
+    assert user_vfs.which_layer("/game/player_speed.txt") == "local"
+    assert user_vfs.which_layer("/game/new_level.txt") == "expansion"
+    keys = ("name", "priority", "db_path", "writable")
+    assert [tuple(layer[key] for key in keys) for layer in user_vfs.list_layers()] == [
+        ("local", float("inf"), user, True),
+        ("expansion", 10, dlc, False),
+        ("base", 0, base, False),
+    ]
