@@ -95,7 +95,7 @@ class CopyUp:
             self.bring(entry, at)
             return
         with self._unchanged(file.path):
-            number = self._copy_file(None, file.inode, file.source, at)
+            number = self._copy_file(None, as_local(file.inode), file.source, at)
         self._redirect(file.entry, number)
         self._tree.mark_orphan(number)
 
@@ -195,7 +195,6 @@ class CopyUp:
         self, path: VPath | None, inode: Inode, source: OpenFile, at: int
     ) -> InodeId:
         """Make a copy of *inode*, without a name if there is no *path*."""
-        inode = as_local(inode)
         content = self._content.small(source, inode.size)
         if content is not None:
             inode = inode._replace(size=len(content))

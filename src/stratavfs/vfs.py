@@ -749,11 +749,10 @@ class VirtualFileSystem:
         with self._layers.gate:
             found = self._layers.children(path)
         stat_of, follow = self._layers.stat_of, self._follow
-        entries = [
+        return _search.ScandirIterator(
             _search.DirEntry(path, name, stat_of(inode, member), follow)
             for name, inode, member in found
-        ]
-        return _search.ScandirIterator(iter(entries))
+        )
 
     @path_is_not_root
     @path_is_gone
@@ -1096,9 +1095,8 @@ class VirtualFileSystem:
         if isinstance(target, VirtualFileSystem):
             self._flatten_into(target)
             return
-        location = checked_file(target, "target")
         with (
-            made_whole(location) as part,
+            made_whole(checked_file(target, "target")) as part,
             VirtualFileSystem(part, self.chunk_size, clock=self._clock) as made,
         ):
             self._flatten_into(made)
