@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stratavfs import VirtualFileSystem, _sql
+from stratavfs import VirtualFileSystem, _rules, _sql
 
 REPOSITORY = Path(__file__).parent.parent
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -125,7 +125,7 @@ def musts() -> list[int]:
     return [int(n) for n in re.findall(r"^\*\*MUST (\d+)\.\*\*", page, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("number", sorted({rule.number for rule in _sql.RULES}))
+@pytest.mark.parametrize("number", sorted({rule.number for rule in _rules.RULES}))
 def test_format_page_states_each_rule_of_check(number: int) -> None:
     assert musts().count(number) == 1
 

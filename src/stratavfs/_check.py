@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from stratavfs import _sql
+from stratavfs import _rules
 from stratavfs.records import Finding
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def is_healthy(store: Store) -> bool:
 
 
 def _broken_rules(store: Store) -> Iterator[Finding]:
-    for rule in _sql.RULES:
+    for rule in _rules.RULES:
         for (subject,) in store.each(rule.statement):
             yield Finding(rule.number, str(subject), rule.message)
 
 
 def _broken_texts(store: Store) -> Iterator[Finding]:
-    for rule in _sql.TEXT_RULES:
+    for rule in _rules.TEXT_RULES:
         for subject, text in store.each(rule.statement):
             if not is_utf8(text or b""):
                 yield Finding(rule.number, subject, rule.message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from tests.ground import run_unchecked
 
-from stratavfs import _sql
+from stratavfs import _rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -431,7 +431,7 @@ def test_check_damages_break_every_rule() -> None:
     broken = {(d.found[-1][0], d.message) for d in DAMAGES}
     broken |= {(d.found[0][0], d.message) for d in DAMAGES}
 
-    rules = (*_sql.RULES, *_sql.TEXT_RULES)
+    rules = (*_rules.RULES, *_rules.TEXT_RULES)
     assert {(rule.number, rule.message) for rule in rules} <= broken
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stratavfs
-from stratavfs import _sql
+from stratavfs import _rules, _sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,15 +212,17 @@ def test_add_entry_over_a_file_changes_nothing(container: sqlite3.Connection) ->
 
 
 def test_rules_are_numbered_upwards_and_say_different_things() -> None:
-    numbers = [rule.number for rule in _sql.RULES]
+    numbers = [rule.number for rule in _rules.RULES]
 
     assert numbers == sorted(numbers)
-    assert len({(rule.number, rule.message) for rule in _sql.RULES}) == len(_sql.RULES)
+    assert len({(rule.number, rule.message) for rule in _rules.RULES}) == len(
+        _rules.RULES
+    )
 
 
-@pytest.mark.parametrize("rule", _sql.RULES, ids=lambda rule: rule.message)
+@pytest.mark.parametrize("rule", _rules.RULES, ids=lambda rule: rule.message)
 def test_rule_names_its_offenders_in_one_column(
-    container: sqlite3.Connection, rule: _sql.Rule
+    container: sqlite3.Connection, rule: _rules.Rule
 ) -> None:
     found = container.execute(rule.statement)
 
