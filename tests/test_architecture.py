@@ -84,11 +84,8 @@ SOURCES = {
 TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 MODULES = sorted(SOURCES)
 SHORTER = 400  # lines in a module
-LONGER = {
-    "vfs": 1200,
-    "_sql": 1000,
-    "_rules": 1000,
-}  # of vfs two thirds are signatures and docs
+LONGER = {"_sql": 1000, "_rules": 1000}  # texts of another language
+STATED = {"vfs": 600}  # lines of code without docstrings and overloads
 FUNCTION = 40  # lines of code in a function
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -349,7 +346,10 @@ def test_functions_are_short(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_are_short(module: str) -> None:
-    assert len(SOURCES[module].splitlines()) <= LONGER.get(module, SHORTER)
+    if module in STATED:  # most of the public class is what its users read
+        assert sum(lines for _, lines in functions(module)) <= STATED[module]
+    else:
+        assert len(SOURCES[module].splitlines()) <= LONGER.get(module, SHORTER)
 
 
 # --- words ----------------------------------------------------------------------------
