@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmarks import layers, work
+from benchmarks import fixtures, layers, upkeep, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,22 @@ SMALL: Final = "files of 4 KiB"
 LARGE: Final = "one large file"
 MANY: Final = "many entries"
 LAYERS: Final = "layers"
+FIXTURES: Final = "2,000 files of 4 KiB for a test"
+UPKEEP: Final = "upkeep"
+DURABLE: Final = "what durability costs"
 START: Final = "starting"
 
 # A hit in the bottom of 64 underlays against a hit in the only layer.
 _STACKED: Final = (Row("stack", "alone", 2.0),)
 _POLLED: Final = (Row("stack", "alone", None),)
+# Each is as durable as what it is compared with, or more.
+_COMMITS: Final = (
+    Row("off", "local", None),
+    Row("normal", "local", None),
+    Row("full", "fsync", None),
+    Row("sync()", "fsync", None),
+    Row("fsync", "local", None),
+)
 
 WORKLOADS: Final = (
     Workload(
@@ -196,6 +207,76 @@ WORKLOADS: Final = (
         "rmtree of a base directory",
         layers.remove_tree,
         (Row("many", "few", _FLAT),),
+    ),
+    Workload(
+        FIXTURES,
+        "fork()",
+        partial(fixtures.fork, closing_too=False),
+        (
+            Row("memory", None, 5000.0),
+            Row("disk", None, 5000.0),
+            Row("memory", "sql", None),
+            Row("disk", "sql disk", None),
+            Row("memory", "refill", None),
+        ),
+    ),
+    Workload(
+        FIXTURES,
+        "fork() and close()",
+        partial(fixtures.fork, closing_too=True),
+        (Row("memory", "refill", None), Row("disk", "refill", None)),
+    ),
+    Workload(
+        FIXTURES,
+        "reset(), 10 written, 1,000 deleted",
+        fixtures.reset,
+        (
+            Row("memory", None, 1000.0),
+            Row("memory", "sql", None),
+            Row("memory", "refill", None),
+        ),
+    ),
+    Workload(
+        FIXTURES,
+        "an empty batch",
+        fixtures.empty_batch,
+        (Row("disk", "sql", None), Row("20 open", "disk", None)),
+    ),
+    Workload(
+        UPKEEP,
+        "backup(), a MiB",
+        upkeep.backup,
+        (
+            Row("disk", "copyfile", None),
+            Row("disk", "fsync", None),
+            Row("disk", "sql", None),
+        ),
+    ),
+    Workload(
+        UPKEEP,
+        "compact() of half, a MiB kept",
+        upkeep.compact,
+        (Row("disk", "sql", None),),
+    ),
+    Workload(UPKEEP, "stats(), an entry", upkeep.stats, (Row("disk", "sql", None),)),
+    Workload(
+        UPKEEP,
+        "check(), an entry",
+        partial(upkeep.check, deep=False),
+        (Row("many", "few", None),),
+    ),
+    Workload(
+        UPKEEP,
+        "check(deep=True), an entry",
+        partial(upkeep.check, deep=True),
+        (Row("many", "few", None), Row("many", "sql", None)),
+    ),
+    Workload(DURABLE, "a commit", partial(upkeep.commit, batch=False), _COMMITS),
+    Workload(
+        DURABLE,
+        "a file of one batch",
+        partial(upkeep.commit, batch=True),
+        _COMMITS[:-1],
     ),
     Workload(
         START,

@@ -60,6 +60,10 @@ GROW: Final = "UPDATE inodes SET size = ?, mtime_ns = ? WHERE id = ?"
 READ_CHUNKS: Final = (
     "SELECT data FROM chunks WHERE inode = ? AND idx BETWEEN ? AND ? ORDER BY idx"
 )
+# Small files have no chunks and one name.
+REMOVE_INODE: Final = f"DELETE FROM inodes WHERE id = (SELECT i.id {_AT})"
+REMOVE_ENTRY: Final = "DELETE FROM entries WHERE parent = ? AND name = ?"
+COUNT: Final = "SELECT count(*), sum(size), sum(length(content)) FROM inodes"
 FIND_CHUNK: Final = "SELECT rowid FROM chunks WHERE inode = ? AND idx = ?"
 
 Key = tuple[str, str]
@@ -77,6 +81,7 @@ class SqlFloor:
             self._cx.executescript(SCHEMA)
         self._cx.execute("PRAGMA journal_mode = WAL")
         self._cx.execute("PRAGMA synchronous = NORMAL")
+        self._cx.execute("PRAGMA secure_delete = FAST")  # as the library has it
 
     def close(self) -> None:
         self._cx.close()
@@ -136,6 +141,33 @@ class SqlFloor:
         inode = self._cx.execute(ADD_INODE, args).lastrowid or 0
         self._cx.execute(ADD_ENTRY, (*key, inode))
         return inode
+
+    def remove(self, key: Key) -> None:
+        """Remove a small file; for what is timed otherwise."""
+        self._cx.execute(REMOVE_INODE, key)
+        self._cx.execute(REMOVE_ENTRY, key)
+
+    # --- all of it -------------------------------------------------------------------
+
+    def fork(self) -> SqlFloor:
+        forked = object.__new__(SqlFloor)
+        forked._cx = sqlite3.connect(":memory:", isolation_level=None)
+        self._cx.backup(forked._cx)
+        return forked
+
+    def mark(self) -> None:
+        self._cx.execute("SAVEPOINT mark")
+
+    def reset(self) -> None:
+        self._cx.execute("ROLLBACK TO mark")
+
+    def compact(self) -> None:
+        self._cx.execute("VACUUM")
+        self._cx.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def count(self) -> tuple[int, ...]:
+        found: tuple[int, ...] = self._cx.execute(COUNT).fetchone()
+        return found
 
     # --- large files -----------------------------------------------------------------
 

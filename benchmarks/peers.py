@@ -14,8 +14,10 @@ import sys
 import tempfile
 import warnings
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from benchmarks import fixtures
 from benchmarks.subjects import set_apart
 from benchmarks.timing import clocked, clocked_once, interleaved, median, require_equal
 from stratavfs import VirtualFileSystem
@@ -43,12 +45,14 @@ class Peer(Protocol):
 
 
 class Strata:
-    def __init__(self, location: str = ":memory:") -> None:
-        vfs = VirtualFileSystem(location)
+    def __init__(
+        self, location: str = ":memory:", vfs: VirtualFileSystem | None = None
+    ) -> None:
+        vfs = vfs or VirtualFileSystem(location)
         self.write, self.read, self.stat = vfs.write_bytes, vfs.read_bytes, vfs.stat
         self.listdir, self.makedirs, self.open = vfs.listdir, vfs.makedirs, vfs.open
-        self.rmtree = vfs.rmtree
-        self.close = vfs.close
+        self.rmtree, self.close = vfs.rmtree, vfs.close
+        self.fork, self.savepoint = vfs.fork, vfs.savepoint
 
 
 class Stella:
@@ -68,7 +72,7 @@ class DMemFS:
         self._fs = MemoryFileSystem()
         self.stat, self.listdir = self._fs.stat, self._fs.listdir
         self.makedirs, self.open = self._fs.mkdir, self._fs.open
-        self.rmtree = self._fs.rmtree
+        self.rmtree, self.import_tree = self._fs.rmtree, self._fs.import_tree
 
     def write(self, path: str, data: bytes) -> None:
         with self._fs.open(path, "wb") as file:
@@ -97,6 +101,7 @@ class Fsspec:
 
         fs = MemoryFileSystem(skip_instance_cache=True)
         fs.store.clear()  # one for all instances
+        fs.pseudo_dirs[:] = [""]  # this too
         self.write, self.read, self.stat = fs.pipe_file, fs.cat_file, fs.info
         self.listdir, self.makedirs, self.open = fs.ls, fs.makedirs, fs.open
         self._fs = fs
@@ -164,6 +169,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         places = {name: (os.path.join(directory, name),) for name in ON_DISK}
         compare("on disk", made(ON_DISK, places), rounds)
+    with tempfile.TemporaryDirectory() as directory:
+        compare_fresh(directory, rounds)
     return 0
 
 
@@ -282,6 +289,89 @@ WORK: dict[str, Callable[[Peer, int], float]] = {
     "4 KiB at random": random_access,
     "tree 40 deep": deep_tree,
 }
+
+# --- a fresh file system for each test ------------------------------------------------
+
+TREE: Final = dict.fromkeys(fixtures.PATHS, fixtures.DATA)
+
+
+def filled(peer: Peer) -> Any:
+    """Write the tree of the fixtures, 2,000 files, and return *peer*."""
+    for directory in sorted({os.path.dirname(path) for path in TREE}):
+        peer.makedirs(directory)
+    for path, data in TREE.items():
+        peer.write(path, data)
+    return peer
+
+
+def fork() -> Callable[[], Peer]:
+    base: Strata = filled(Strata())
+    return lambda: Strata(vfs=base.fork())
+
+
+def reset() -> Callable[[], Peer]:
+    base: Strata = filled(Strata())
+    start = base.savepoint()
+
+    def fresh() -> Peer:
+        start.reset()
+        return base
+
+    return fresh
+
+
+def import_tree() -> Callable[[], Peer]:
+    DMemFS()
+
+    def fresh() -> Peer:
+        peer = DMemFS()
+        peer.import_tree(TREE)
+        return peer
+
+    return fresh
+
+
+def refill(kind: Callable[[], Peer]) -> Callable[[], Peer]:
+    kind()  # it may not be installed
+    return lambda: filled(kind())
+
+
+def compare_fresh(directory: str, rounds: int) -> None:
+    """Print what it takes to have the same tree again, by each one's quickest way."""
+    ways: dict[str, Callable[[], Callable[[], Peer]]] = {
+        "stratavfs, reset()": reset,
+        "stratavfs, fork()": fork,
+        "D-MemFS, import_tree()": import_tree,
+        **{
+            f"{name}, filled again": partial(refill, kind)
+            for name, kind in MEMORY.items()
+        },
+        "local disk, filled again": partial(
+            refill, lambda: Disk(os.path.join(tempfile.mkdtemp(dir=directory), "root"))
+        ),
+    }
+    samples = {}
+    for name, prepare in ways.items():
+        with suppress(ImportError):  # named above
+            samples[name] = partial(make_fresh, prepare())
+    figures = interleaved(samples, rounds)
+    ours = median(figures["stratavfs, reset()"])
+    print("\n2,000 files of 4 KiB as they were, for each test: us (times reset)")
+    for name, spent in figures.items():
+        cell = f"{median(spent):,.1f} ({median(spent) / ours:.1f})"
+        print(f"{name:<26}{cell:>20}")
+
+
+def make_fresh(fresh: Callable[[], Peer], nth: int) -> float:
+    """Time getting it; then see that all is there, and spoil it as a test would."""
+    spent, (peer,) = clocked(lambda _: fresh(), [nth])
+    require_equal({peer.read(path) for path in TREE}, {fixtures.DATA})
+    for path in fixtures.WRITTEN:
+        peer.write(path, b"spoiled")
+    for directory in sorted({os.path.dirname(path) for path in fixtures.DELETED}):
+        peer.rmtree(directory)
+    return spent
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -52,7 +52,11 @@ class Scale(NamedTuple):
     """Other entries in the two containers between which a price should be flat."""
     tree: int
     tree_rounds: int
+    check_rounds: int
     start_rounds: int
+    fork_rounds: int
+    commits: int
+    """Commits in a row in each round: enough that each has a checkpoint in it."""
 
 
 FULL: Final = Scale(
@@ -67,7 +71,10 @@ FULL: Final = Scale(
     many=200_000,
     tree=20_000,
     tree_rounds=7,
+    check_rounds=3,
     start_rounds=15,
+    fork_rounds=25,
+    commits=250,
 )
 QUICK: Final = Scale(
     rounds=25,
@@ -81,7 +88,10 @@ QUICK: Final = Scale(
     many=20_000,
     tree=4_000,
     tree_rounds=5,
+    check_rounds=3,
     start_rounds=7,
+    fork_rounds=11,
+    commits=100,
 )
 
 
@@ -119,17 +129,17 @@ class Stage:
     def readers(self) -> dict[str, Subject]:
         """All subjects, with the same files; closed once, so that no log is left."""
         found: dict[str, Subject] = {"memory": self.keep(StrataMemory())}
-        self._fill(found["memory"])
+        self.fill(found["memory"])
         for name, kind in (("disk", StrataDisk), ("sql", SqlFloor)):
             location = self.new()
             with closing(kind(location)) as subject:
-                self._fill(subject)
+                self.fill(subject)
             found[name] = self.keep(kind(location))
             if kind is StrataDisk:
                 shipped = shutil.copyfile(location, self.new())
                 found["immutable"] = self.keep(StrataImmutable(shipped))
         found["local"] = self.keep(LocalDisk(self.new()))
-        self._fill(found["local"])
+        self.fill(found["local"])
         return found
 
     @cached_property
@@ -141,7 +151,7 @@ class Stage:
             "local": LocalDisk(self.new()),
         }
         for subject in found.values():
-            self._fill(self.keep(subject))
+            self.fill(self.keep(subject))
         return found
 
     @contextmanager
@@ -183,7 +193,7 @@ class Stage:
     def piece(self, nth: int) -> bytes:
         return self.pieces[nth % len(self.pieces)]
 
-    def _fill(self, subject: Subject) -> None:
+    def fill(self, subject: Subject) -> None:
         with subject.batch():
             for path in self.paths:
                 subject.write_bytes(subject.key(path), self.content[path])

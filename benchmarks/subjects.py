@@ -10,10 +10,13 @@ import os
 import secrets
 import sys
 from array import array
-from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, Final, Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from stratavfs import StatResult, VirtualFileSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 if sys.platform == "linux":
     import fcntl
@@ -49,7 +52,7 @@ class Subject(Protocol):
         """Return what the subject knows the file at *path* by; never timed."""
 
     def directory_key(self, path: str) -> Any: ...
-    def batch(self) -> AbstractContextManager[None]: ...
+    def batch(self) -> AbstractContextManager[object]: ...
     def read_bytes(self, key: Any, /) -> bytes: ...
     def open_and_read(self, key: Any, /) -> bytes: ...
     def stat(self, key: Any, /) -> Any: ...
@@ -59,6 +62,7 @@ class Subject(Protocol):
     def exists(self, key: Any, /) -> bool: ...
     def listdir(self, key: Any, /) -> list[str]: ...
     def write_bytes(self, key: Any, data: bytes, /) -> object: ...
+    def remove(self, key: Any, /) -> object: ...
     def open(self, key: Any, mode: str, /) -> File: ...
     def patch(self, key: Any, /) -> Patchable: ...
     def close(self) -> None: ...
@@ -76,6 +80,9 @@ class Strata:
         self.exists = vfs.exists
         self.listdir = vfs.listdir
         self.write_bytes = vfs.write_bytes
+        self.remove = vfs.remove
+        self.compact = vfs.compact
+        self.fork = vfs.fork
         self.close = vfs.close
 
     @staticmethod
@@ -98,6 +105,9 @@ class Strata:
 
     def patch(self, key: str) -> RawPatch:
         return RawPatch(self.vfs.open(key, "r+b", buffering=0))
+
+    def mark(self) -> None:
+        self.reset = self.vfs.savepoint().reset
 
 
 class RawPatch:
@@ -127,8 +137,33 @@ class StrataMemory(Strata):
 class StrataDisk(Strata):
     """A container on the disk, opened for reading and writing."""
 
+    def __init__(
+        self, location: str, synchronous: Literal["off", "normal", "full"] = "normal"
+    ) -> None:
+        super().__init__("disk", VirtualFileSystem(location, synchronous=synchronous))
+
+
+class StrataSynced(StrataDisk):
+    """A container on the disk, with a ``sync()`` after each commit."""
+
     def __init__(self, location: str) -> None:
-        super().__init__("disk", VirtualFileSystem(location))
+        super().__init__(location)
+        self._in_batch = False
+        self.batch = self._synced_batch  # type: ignore[assignment]
+        self.write_bytes = self._synced_write  # type: ignore[assignment]
+
+    @contextmanager
+    def _synced_batch(self) -> Iterator[None]:
+        self._in_batch = True
+        with self.vfs.atomic_batch():
+            yield
+        self._in_batch = False
+        self.vfs.sync()
+
+    def _synced_write(self, key: str, data: bytes) -> None:
+        self.vfs.write_bytes(key, data)
+        if not self._in_batch:
+            self.vfs.sync()
 
 
 class StrataImmutable(Strata):
@@ -175,6 +210,7 @@ class LocalDisk:
         return found.st_size
 
     exists = staticmethod(os.path.exists)
+    remove = staticmethod(os.remove)
     listdir = staticmethod(os.listdir)
 
     @staticmethod
@@ -193,6 +229,27 @@ class LocalDisk:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class SyncedDisk(LocalDisk):
+    """The local disk, where what is written outlasts a power cut, its name too."""
+
+    name = "fsync"
+
+    @staticmethod
+    def write_bytes(key: str, data: bytes) -> None:
+        with open(key, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sync(os.path.dirname(key))
+
+
+def sync(path: str) -> None:
+    """Carry a file or a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def set_apart(directory: str) -> None:

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 from stratavfs import VirtualFileSystem, _check
 
 # Helpers assert too, also under python -O, where only rewritten ones do.
-pytest.register_assert_rewrite("tests.conformance", "tests.model", "tests.ground")
+pytest.register_assert_rewrite(
+    *(f"tests.{name}" for name in ("conformance", "faults", "model", "ground"))
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

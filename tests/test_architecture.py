@@ -37,44 +37,58 @@ FLOOR = {
     "_arguments": 3,
     # engine
     "_faults": 3,
+    "_bounds": 3,
     "_files": 3,
+    "_forking": 3,
     "_gates": 3,
+    "_scopes": 4,
     "_ticks": 3,
     "_format": 4,
-    "_store": 5,
-    "_quiet": 6,
+    "_rows": 4,
+    "_connection": 5,
+    "_store": 6,
+    "_quiet": 7,
     # rooms
-    "_content": 6,
-    "_hiding": 6,
-    "_tree": 7,
-    "_openfile": 8,
+    "_content": 7,
+    "_hiding": 7,
+    "_pins": 7,
+    "_tree": 8,
+    "_openfile": 9,
     # view: layers of other kinds, one layer, all of them, the merged tree
     "layers.protocol": 2,
     "layers._members": 2,
     "layers.directory": 3,
     "layers.archive": 3,
     "layers.__init__": 4,
-    "_underlays": 9,
-    "_foreign": 10,
-    "_resolver": 10,
-    "_stack": 11,
-    "_entry": 10,
-    "_layers": 12,
+    "_underlays": 10,
+    "_foreign": 11,
+    "_resolver": 11,
+    "_stack": 12,
+    "_entry": 11,
+    "_layers": 13,
     # changes
-    "_copyup": 13,
-    "_edits": 14,
-    "_copies": 15,
-    "_compare": 13,
-    "_grafts": 15,
+    "_copyup": 14,
+    "_edits": 15,
+    "_copies": 16,
+    "_compare": 14,
+    "_grafts": 16,
     # doors
-    "_handle": 16,
-    "_search": 16,
-    "_check": 16,
+    "_handle": 17,
+    "_open_handles": 18,
+    "_batch": 19,
+    "_search": 17,
+    "_check": 17,
+    "_lost": 18,
+    "_mended": 18,
+    "_names": 19,
+    "_scraps": 19,
+    "_repair": 20,
+    "_upkeep": 17,
     # roof
-    "vfs": 17,
-    "__init__": 18,
+    "vfs": 21,
+    "__init__": 22,
     # apart: users of the public class
-    "testing": 19,
+    "testing": 23,
 }
 
 SOURCES = {
@@ -84,7 +98,7 @@ SOURCES = {
 TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 MODULES = sorted(SOURCES)
 SHORTER = 400  # lines in a module
-LONGER = {"_sql": 1000, "_rules": 1000}  # texts of another language
+LONGER = {"_sql": 1000, "_rules": 1000, "errors": 600}  # texts, one after the other
 STATED = {"vfs": 600}  # lines of code without docstrings and overloads
 FUNCTION = 40  # lines of code in a function
 
@@ -134,8 +148,11 @@ def test_imports_go_down(module: str) -> None:
     assert {name for name in ours(module) if FLOOR[name] >= FLOOR[module]} == set()
 
 
-def test_imports_of_sqlite3_are_the_stores_alone() -> None:
-    assert [name for name in MODULES if "sqlite3" in imported_by(name)] == ["_store"]
+def test_imports_of_sqlite3_are_the_connections_alone() -> None:
+    # The store names its type to type checkers.
+    found = [name for name in MODULES if "sqlite3" in imported_by(name)]
+
+    assert found == ["_connection", "_store"]
 
 
 def test_imports_from_outside_are_icontract_alone() -> None:

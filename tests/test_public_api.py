@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import types
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import stratavfs
-from stratavfs import VirtualFileSystem
+from stratavfs import VirtualFileSystem, records
 
 PACKAGE = Path(stratavfs.__file__).parent
 TYPED = Path(__file__).parent / "typing" / "signatures.py"
@@ -71,6 +72,24 @@ def test_all_leaves_no_public_name_out() -> None:
     }
 
     assert public - {"annotations"} == set(stratavfs.__all__) - {"__version__"}
+
+
+def test_all_names_each_record_that_a_method_takes_or_returns() -> None:
+    known = {name for name, value in vars(records).items() if is_record(value)}
+    annotations = " ".join(
+        str(annotation)
+        for value in MEMBERS.values()
+        if inspect.isfunction(value)
+        for annotation in inspect.get_annotations(value).values()
+    )
+    spoken = {name for name in known if re.search(rf"\b{name}\b", annotations)}
+
+    assert {"Finding", "StatResult"} <= spoken
+    assert spoken <= set(stratavfs.__all__)
+
+
+def is_record(value: object) -> bool:
+    return isinstance(value, type) and hasattr(value, "_fields")
 
 
 @pytest.mark.parametrize(

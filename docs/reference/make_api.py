@@ -9,23 +9,36 @@ import inspect
 import re
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
 import stratavfs
 from stratavfs import (
+    Batch,
     Change,
     Conflict,
     DirEntry,
     Explanation,
     Finding,
     LayerSay,
+    Progress,
+    Repair,
+    Savepoint,
     StatResult,
+    Stats,
     VirtualFileSystem,
 )
 from stratavfs.layers import DirectoryLayer, Inode, Layer, LeastLayer, ZipLayer
 from stratavfs.testing import LayerConformance
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LAYER = vars(LeastLayer) | vars(Layer)
-RECORDS = (StatResult, DirEntry, Explanation, LayerSay, Conflict, Change, Finding)
+RECORDS = (
+    *(StatResult, DirEntry, Explanation, LayerSay, Conflict, Change),
+    *(Finding, Repair, Progress, Stats),
+)
+SCOPES = (Batch, Savepoint)
 
 BANNER = re.compile(r"^    # --- (.+?) -+$", re.MULTILINE)
 METHOD = re.compile(r"^    (?:def (\w+)\(|(\w+) = (\w+)$)", re.MULTILINE)
@@ -52,6 +65,7 @@ def page() -> str:
     for section, methods in sections():
         parts.append(f"## {section[0].upper()}{section[1:]}\n")
         parts.extend(entry(name) for name in methods)
+    parts.extend(text for kind in SCOPES for text in scope(kind))
     parts.append("## Records\n")
     parts.extend(record(kind) for kind in RECORDS)
     parts.append("## stratavfs.layers\n")
@@ -103,6 +117,15 @@ def entry(name: str) -> str:
     if value.__name__ != name:
         return f"### {name}\n\nThe same as `{value.__name__}`.\n"
     return f"### {name}\n\n{signature(name, value)}\n{text_of(value)}"
+
+
+def scope(kind: type) -> Iterator[str]:
+    """Yield what a batch or a savepoint is, and its methods."""
+    yield f"### {kind.__name__}\n\n{text_of(kind)}"
+    for name, value in vars(kind).items():
+        if inspect.isfunction(value) and not name.startswith("_"):
+            called = f"{kind.__name__}.{name}"
+            yield f"#### {called}\n\n{signature(called, value)}\n{text_of(value)}"
 
 
 def signature(name: str, function: object) -> str:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from stratavfs._batch import Batch, Savepoint
 from stratavfs._search import DirEntry
 from stratavfs.errors import (
     BatchLost,
@@ -31,11 +32,15 @@ from stratavfs.records import (
     Explanation,
     Finding,
     LayerSay,
+    Progress,
+    Repair,
     StatResult,
+    Stats,
 )
 from stratavfs.vfs import VirtualFileSystem
 
 __all__ = [
+    "Batch",
     "BatchLost",
     "Change",
     "Conflict",
@@ -48,10 +53,14 @@ __all__ = [
     "InvalidType",
     "LayerFailed",
     "LayerSay",
+    "Progress",
     "ReadOnlyError",
+    "Repair",
     "RootRefused",
+    "Savepoint",
     "SchemaTooNew",
     "StatResult",
+    "Stats",
     "VirtualFileSystem",
     "__version__",
 ]

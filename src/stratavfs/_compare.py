@@ -103,6 +103,15 @@ def directories_above(path: VPath) -> list[VPath]:
 # --- conflicts ------------------------------------------------------------------------
 
 
+def holders(layers: LayerStack, path: VPath) -> list[tuple[str, bool]]:
+    """Return (name of the layer, whether it has *path*), hidden or not."""
+    found: dict[str, bool] = {}
+    for member in layers.stack.everybody():
+        has = member.type_of(path) not in (0, S_IFWHT)
+        found[member.name] = found.get(member.name, False) or has
+    return [*found.items()]
+
+
 def conflicts(layers: LayerStack, top: VPath) -> Iterator[Conflict]:
     """Yield the paths at and below *top* at which layers have something different."""
     entry = layers.locate(top, follow=False)
@@ -188,6 +197,11 @@ def is_same_content(first: Member, second: Member, path: VPath) -> bool:
         if size != two.size():
             return False
         while offset < size:
+            stored = [one.next_data(offset), two.next_data(offset)]
+            begins = [at for at in stored if at is not None]
+            if not begins:
+                break  # a hole in both, up to the end
+            offset = min(begins)
             count = one.read_into(offset, ours) or 0
             if two.read_into(offset, theirs) != count:
                 return False

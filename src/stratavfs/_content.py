@@ -8,9 +8,9 @@ writing far behind the end stores nothing in between.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from stratavfs import _sql, errors
+from stratavfs import _rows, _sql, errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     from stratavfs._store import Store
     from stratavfs.records import InodeId
 
-
-SIZE_LIMIT: Final = 1 << 62
-"""Bytes in the largest file: SQLite's integers count it, with room for every sum."""
-
-
+SIZE_LIMIT: Final = _rows.SIZE_LIMIT
 _COPY_STEP: Final = 1 << 22  # bytes copied by one statement
 _STEP: Final = 1 << 20  # bytes held at a time that come from another layer
 
@@ -51,6 +47,7 @@ class Content:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._sound = _rows.Sound(store.location)
         self._chunk_size = store.chunk_size
         self._inline_limit = store.inline_limit
         # Whole chunks, about a MiB of them: what is best copied at once.
@@ -61,25 +58,43 @@ class Content:
     def size(self, inode: InodeId) -> int | None:
         """Return the size of *inode* in bytes, or None if it is gone."""
         row = self._store.row(_sql.READ_SIZE, (inode,))
-        return None if row is None else int(row[0])
+        return None if row is None else self._sound.size(row[0], inode)
 
-    def read(self, inode: InodeId) -> bytes | None:
-        """Return all bytes of *inode*, or None if it is gone."""
+    def _extent(self, inode: InodeId) -> tuple[int, bytes | None] | None:
+        """Return the size of *inode* and its inline content; None if it is gone."""
         row = self._store.row(_sql.READ_EXTENT, (inode,))
-        if row is None:
-            return None
-        if row[1] is not None:
-            return self._checked(row[1])
-        with self._store.snapshot():
-            return self._read_chunks(inode)
+        return None if row is None else self._sound.extent(row, inode)
 
-    def _read_chunks(self, inode: InodeId) -> bytes | None:
-        size = self.size(inode)
-        if size is None:
+    def read(self, inode: InodeId, offset: int = 0) -> bytes | None:
+        """Return all bytes of *inode* from *offset* on, or None if it is gone.
+
+        Raises:
+            OSError: (EFBIG) they are more than can be held in memory.
+        """
+        extent = self._extent(inode)
+        if extent is None:
             return None
+        if extent[1] is not None:
+            return extent[1][offset:]
+        with self._store.snapshot():
+            size = self.size(inode)
+            if size is None:
+                return None
+            if size - offset > _rows.MEMORY_LIMIT:
+                raise self._sound.unheld(size - offset, inode)
+            try:
+                return self._read_chunks(inode, offset, size)
+            except (MemoryError, OverflowError) as error:
+                raise self._sound.unheld(size - offset, inode) from error
+
+    def _read_chunks(self, inode: InodeId, offset: int, size: int) -> bytes:
+        if offset:
+            rest = bytearray(max(0, size - offset))
+            self.read_into(inode, offset, memoryview(rest))
+            return bytes(rest)
         if size <= self._chunk_size:
             found = self._store.row(_sql.READ_CHUNK, (inode, 0))
-            data = self._checked(found[0]) if found is not None else b""
+            data = self._chunk(found[0], inode) if found is not None else b""
             return data[:size].ljust(size, b"\0")
         return self._read_large(inode, size)
 
@@ -87,10 +102,11 @@ class Content:
         # A BytesIO fills holes with zeros by itself, and gives its bytes away without
         # copying them: half the memory of joining a list.
         whole = io.BytesIO()
-        last = (size - 1) // self._chunk_size
+        last, least = (size - 1) // self._chunk_size, 0
         for idx, data in self._store.each(_sql.READ_CHUNKS, (inode, last)):
+            least = self._sound.index(idx, least, inode) + 1
             whole.seek(idx * self._chunk_size)
-            whole.write(self._checked(data))
+            whole.write(self._chunk(data, inode))
         if whole.tell() < size:
             whole.seek(size - 1)
             whole.write(b"\0")
@@ -109,13 +125,15 @@ class Content:
             _sql.READ_SPAN, (index, last, inode)
         ):
             if count is None:
+                self._sound.extent((size, content), inode)
                 count = max(0, min(len(view), size - offset))
             if content is not None:
-                inline = self._checked(content)
-                filled = place(inline, -offset, view[:count], filled)
+                filled = place(content, -offset, view[:count], filled)
             elif idx is not None:
-                at = idx * self._chunk_size - offset
-                filled = place(self._checked(data), at, view[:count], filled)
+                index = self._sound.index(idx, index, inode)
+                at = index * self._chunk_size - offset
+                filled = place(self._chunk(data, inode), at, view[:count], filled)
+                index += 1
         if count is not None:
             view[filled:count] = bytes(count - filled)
         return count
@@ -123,24 +141,30 @@ class Content:
     def _read_piece(
         self, inode: InodeId, index: int, start: int, view: memoryview
     ) -> int | None:
-        """Read within one chunk: SQLite hands over no more than is asked for."""
+        """Read within one chunk: SQLite hands over no more than is asked for.
+
+        That is one byte more than is needed, which tells of what goes on too long.
+        """
         offset, length = index * self._chunk_size + start, len(view)
-        args = (offset + 1, length, start + 1, length, index, inode)
+        args = (offset + 1, length + 1, start + 1, length + 1, index, inode)
         row = self._store.row(_sql.READ_PIECE, args)
         if row is None:
             return None
         size, inline, data = row
-        count = max(0, min(length, int(size) - offset))
-        found = self._checked(data or b"" if inline is None else inline)[:count]
+        left = self._sound.size(size, inode) - offset
+        count = max(0, min(length, left))
+        if inline is not None:
+            found = self._sound.piece(inline, max(0, left), inode)[:count]
+        elif data is not None:
+            found = self._sound.piece(data, self._chunk_size - start, inode)[:count]
+        else:
+            found = b""
         view[: len(found)] = found
         view[len(found) : count] = bytes(count - len(found))
         return count
 
-    def _checked(self, data: object) -> bytes:
-        """Return *data*, unless damage has made something else of it than bytes."""
-        if isinstance(data, bytes):
-            return data
-        raise errors.corrupt(self._store.location, "content that is no bytes")
+    def _chunk(self, data: Any, inode: InodeId) -> bytes:
+        return self._sound.piece(data, self._chunk_size, inode)
 
     def next_data(self, inode: InodeId, offset: int) -> int | None:
         """Return the first offset from *offset* on that is stored, not a hole."""
@@ -151,16 +175,17 @@ class Content:
         return self._seek(inode, offset, hole=True)
 
     def _seek(self, inode: InodeId, offset: int, *, hole: bool) -> int | None:
-        row = self._store.row(_sql.READ_EXTENT, (inode,))
-        if row is None or offset >= row[0]:
+        extent = self._extent(inode)
+        if extent is None or offset >= extent[0]:
             return None
-        size: int = row[0]
-        if row[1] is not None:
+        size, content = extent
+        if content is not None:
             return size if hole else offset
-        index = offset // self._chunk_size
+        index, last = offset // self._chunk_size, (size - 1) // self._chunk_size
         for idx, _ in self._store.each(_sql.LIST_CHUNKS_FROM, (inode, index)):
+            self._sound.index(idx, index, inode)
             if not hole:
-                return max(offset, int(idx) * self._chunk_size)
+                return max(offset, idx * self._chunk_size) if idx <= last else None
             if idx != index:
                 break
             index += 1
@@ -172,10 +197,10 @@ class Content:
 
     def write(self, inode: InodeId, offset: int, view: memoryview, at: int) -> bool:
         """Write *view* at *offset*; False if *inode* is gone."""
-        row = self._store.row(_sql.READ_EXTENT, (inode,))
-        if row is None:
+        extent = self._extent(inode)
+        if extent is None:
             return False
-        size, content = row
+        size, content = extent
         new_size = max(size, offset + len(view))
         if content is not None and new_size <= self._inline_limit:
             content = spliced(content, offset, view)
@@ -205,10 +230,10 @@ class Content:
 
     def resize(self, inode: InodeId, size: int, at: int) -> bool:
         """Cut *inode* to *size* bytes, or let it end in a hole; False if it is gone."""
-        row = self._store.row(_sql.READ_EXTENT, (inode,))
-        if row is None:
+        extent = self._extent(inode)
+        if extent is None:
             return False
-        old_size, content = row
+        old_size, content = extent
         if size == 0:
             self.replace(inode, memoryview(b""), at)
         elif content is not None and size <= self._inline_limit:
@@ -224,7 +249,10 @@ class Content:
 
     def copy(self, source: InodeId, target: InodeId, at: int) -> None:
         """Make the content of *source* that of *target*, holes included."""
-        size, content = self._store.row(_sql.READ_EXTENT, (source,))
+        extent = self._extent(source)
+        if extent is None:
+            raise self._sound.damage(source)
+        size, content = extent
         self._store.write(_sql.REMOVE_CHUNKS, (target,))
         self._store.write(_sql.SET_CONTENT, (size, content, at, at, target))
         if content is None:
@@ -299,13 +327,15 @@ class Content:
     def _patch(self, inode: InodeId, index: int, start: int, data: memoryview) -> None:
         """Write *data*, which does not fill its chunk, from byte *start* of it on."""
         row = self._store.row(_sql.FIND_CHUNK, (inode, index))
-        if row is not None and start + len(data) <= row[1]:
+        length = 0 if row is None else self._sound.size(row[1], inode)
+        if start + len(data) <= length:
             # In place: 2 us, where reading, splicing and storing 64 KiB takes 16.
             self._store.patch("chunks", "data", row[0], start, data)
             return
         old = b""
         if row is not None:
             (old,) = self._store.row(_sql.READ_CHUNK, (inode, index))
+            old = self._chunk(old, inode)
         self._store.write(_sql.PUT_CHUNK, (inode, index, spliced(old, start, data)))
 
 
@@ -356,6 +386,8 @@ def extents(file: Source, size: int, step: int) -> Iterator[tuple[int, memoryvie
     start = file.next_data(0)
     while start is not None and start < size:
         end = min(file.next_hole(start) or 0, size)
+        if end <= start:  # what was stored has become a hole
+            raise EOFError
         while start < end:
             view = buffer[: end - start]
             if file.read_into(start, view) != len(view):

@@ -129,6 +129,7 @@ class CopyUp:
             missing.append(parent_of(missing[-1]))
         for directory in reversed(missing[:-1]):
             entry = self._layers.locate(directory, follow=False)
+            entry.require_directory()  # a damaged layer may have names in none
             if entry.member is not None:
                 self._copy(entry, entry.member, at, content=False)
 
@@ -333,4 +334,4 @@ def as_local(inode: Inode) -> Inode:
         size = len(inode.target.encode())
     elif inode.is_directory:
         size = 0
-    return inode._replace(size=size, generation=max(2, inode.generation))
+    return inode._replace(size=size, generation=min(max(2, inode.generation), 1 << 61))

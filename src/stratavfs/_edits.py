@@ -46,7 +46,7 @@ class Edits:
         self._layers = layers
         self._copy_up = copy_up
         _, self._tree, self._content = layers.rooms
-        self._create_parents = create_parents
+        self.create_parents = create_parents
 
     # --- files -----------------------------------------------------------------------
 
@@ -359,7 +359,7 @@ class Edits:
         *parents* says whether missing ones are made; None is the instance's choice.
         """
         if parents is None:
-            parents = self._create_parents
+            parents = self.create_parents
         if entry.inode is not None or entry.missing == entry.path:
             return
         if entry.missing is None or not parents:

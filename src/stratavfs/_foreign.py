@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from stratavfs._content import SIZE_LIMIT
 from stratavfs._openfile import StreamFile
-from stratavfs._paths import NAME_LIMIT, ROOT, inside, parent_of
+from stratavfs._paths import NAME_LIMIT, PATH_LIMIT, ROOT, inside, parent_of
 from stratavfs._ticks import devices
 from stratavfs.records import S_IFWHT, Inode, InodeId, StatResult, VPath
 
@@ -137,7 +137,9 @@ def checked(inode: Inode) -> Inode:
         texts.append(inode.target or "")
     if (
         inode.mode != kind | S_IMODE(inode.mode)
-        or not all(is_number(value) for value in inode[:10])
+        or not all(is_number(value) for value in (*inode[:10], inode.generation))
+        or not 1 <= inode.generation <= SIZE_LIMIT
+        or len((inode.target or "").encode(errors="replace")) > PATH_LIMIT
         or not 0 <= inode.size <= SIZE_LIMIT
         or (inode.target is not None) != (kind == S_IFLNK)
         or not all(is_text(text) for text in texts)

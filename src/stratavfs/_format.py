@@ -20,6 +20,19 @@ INLINE_LIMIT: Final = 8192
 there and 19 us in a chunk, an overwrite 33 instead of 74; ``stat`` is as fast."""
 
 
+def _objects() -> Iterator[tuple[str, str, str, str | None]]:
+    """Yield type, name, table and text of all that is in a container's schema."""
+    for text in _sql.SCHEMA:
+        _, kind, name, _, table = text.split(maxsplit=5)[:5]
+        yield kind.lower(), name, table if kind == "INDEX" else name, text
+    # What SQLite makes by itself: for AUTOINCREMENT, and for the key of a rowid table.
+    yield "table", "sqlite_sequence", "sqlite_sequence", _sql.SEQUENCE
+    yield "index", "sqlite_autoindex_chunks_1", "chunks", None
+
+
+_OBJECTS: Final = frozenset(_objects())
+
+
 class Asked(Protocol):
     """What answers questions: a store."""
 
@@ -51,16 +64,20 @@ def refuse_other(store: Asked, location: str) -> None:
         raise errors.too_new(location, version, _sql.FORMAT_VERSION)
     if version < 1:
         raise errors.corrupt(location, f"its format is {version}")
-    if [text for (text,) in store.rows(_sql.READ_SCHEMA)] != [*_sql.SCHEMA]:
+    (encoding,) = store.row(_sql.READ_ENCODING)
+    if encoding != "UTF-8":  # in which alone the keys of a subtree are one range
+        raise errors.corrupt(location, f"its text is {encoding}")
+    found = store.rows(_sql.READ_SCHEMA)
+    if len(found) != len(_OBJECTS) or {*found} != _OBJECTS:
         raise errors.corrupt(location, "its schema is not the format's")
 
 
-def refuse_cut_short(store: Asked, location: str) -> None:
+def refuse_cut_short(store: Asked, location: str, file: str) -> None:
     """Refuse a file without its end: SQLite reads what lacks of a page as zeros."""
     (pages,), (page_size,) = store.row(_sql.COUNT_PAGES), store.row(_sql.PAGE_SIZE)
     # With a log, another process may be about to write the rest of the pages.
-    if not has_content(location + "-wal"):
-        size = os.path.getsize(location)
+    if not has_content(os.path.realpath(file) + "-wal"):
+        size = os.path.getsize(file)
         if size < pages * page_size:
             why = f"{size} bytes are left of {pages * page_size}"
             raise errors.corrupt(location, why)
@@ -69,8 +86,11 @@ def refuse_cut_short(store: Asked, location: str) -> None:
 def settings_of(store: Asked, location: str) -> tuple[int, int]:
     """Return the chunk size and the inline limit."""
     settings = dict(store.rows(_sql.READ_SETTINGS))
-    chunk_size = settings.get("chunk_size", 0)
-    inline_limit = settings.get("inline_limit", -1)
-    if not (0 < chunk_size <= CHUNK_LIMIT and 0 <= inline_limit <= chunk_size):
-        raise errors.corrupt(location, f"its settings are {settings}")
+    chunk_size = settings.get("chunk_size")
+    inline_limit = settings.get("inline_limit")
+    # The types too: a damaged file may hold anything anywhere.
+    if not isinstance(chunk_size, int) or not 0 < chunk_size <= CHUNK_LIMIT:
+        raise errors.corrupt(location, "its chunk size is impossible or missing")
+    if not isinstance(inline_limit, int) or not 0 <= inline_limit <= chunk_size:
+        raise errors.corrupt(location, "its inline limit is impossible or missing")
     return chunk_size, inline_limit

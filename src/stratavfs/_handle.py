@@ -1,4 +1,4 @@
-"""Handles: the raw file objects under the standard buffers, and the list of open ones.
+"""Handles: the raw file objects under the standard buffers.
 
 A handle holds the store and an open file, never a path or the file system: it follows
 its file through renames, outlives its removal, and knows nothing of layers.
@@ -10,15 +10,17 @@ import errno
 import io
 import operator
 import os
+import threading
 import warnings
-import weakref
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from stratavfs import errors
 from stratavfs._content import check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from stratavfs._modes import OpenMode
     from stratavfs._openfile import WritableFile
@@ -27,54 +29,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_noting: Final = threading.Lock()  # two threads may use a handle first
+
+_is_closed: Final[Callable[[io.RawIOBase], bool]] = io.RawIOBase.closed.__get__
+
 # Linux has these, and io's buffers pass them through where os knows them.
 _SEEK_DATA = getattr(os, "SEEK_DATA", 3)
 _SEEK_HOLE = getattr(os, "SEEK_HOLE", 4)
-
-
-class OpenHandles:
-    """The handles of one file system that are open, so that closing it closes them."""
-
-    def __init__(self) -> None:
-        # Weak: a handle that its owner forgets is closed by its finalizer.
-        self._open: dict[int, weakref.ref[IO[Any]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, raw: ChunkFile, outermost: IO[Any]) -> None:
-        """Remember *raw* by the object that the caller got for it."""
-        self._open[id(raw)] = weakref.ref(outermost)
-
-    def discard(self, raw: ChunkFile) -> None:
-        self._open.pop(id(raw), None)
-
-    def flush(self) -> None:
-        """Flush every handle that was written to."""
-        for handle in self._living():
-            if not handle.closed and handle.writable():
-                handle.flush()
-
-    def close(self) -> list[IO[Any]]:
-        """Close every handle, and return those that were still open.
-
-        Raises:
-            OSError: what the first that could not flush raised; all are closed.
-        """
-        still_open = [handle for handle in self._living() if not handle.closed]
-        failures: list[OSError] = []
-        for handle in still_open:
-            try:
-                handle.close()
-            except OSError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-        return still_open
-
-    def _living(self) -> list[IO[Any]]:
-        found = [reference() for reference in [*self._open.values()]]
-        return [handle for handle in found if handle is not None]
 
 
 if TYPE_CHECKING:  # io.FileIO is a BinaryIO to type checkers, so is this
@@ -98,16 +59,22 @@ class ChunkFile(_RawFile):
         how: OpenMode,
         name: VPath,
         clock: Callable[[], int],
-        handles: OpenHandles,
+        forget: Callable[[ChunkFile], None],
         at: int = 0,
     ) -> None:
         self._store = store
         self._file = file
         self._how = how
         self._clock = clock
-        self._handles = handles
+        self._forget = forget  # called when it is closed
         self.name = name
         self._at = at
+        self._thread: int | None = threading.get_ident()  # that uses it
+        self._is_shared = self._is_settling = self._is_deaf = False
+        # The scope of each call: where several threads use it, one of them may hold a
+        # buffer's lock here, and a batch in another may wait for that buffer.
+        self._turn: AbstractContextManager[object] = threading.RLock()
+        self.opened_at = at  # last: it is whole
 
     @property
     def mode(self) -> str:
@@ -143,7 +110,8 @@ class ChunkFile(_RawFile):
         view = memoryview(buffer).cast("B")
         if not view:
             return 0
-        count = self._known(self._file.read_into(self._at, view))
+        with self._turn:
+            count = self._known(self._file.read_into(self._at, view))
         self._at += count
         return count
 
@@ -154,7 +122,11 @@ class ChunkFile(_RawFile):
 
     def readall(self) -> bytes:
         self._require("reading", self._how.reading)
-        data = self._known(self._file.read(self._at))
+        try:
+            with self._turn:
+                data = self._known(self._file.read(self._at))
+        except OSError as error:
+            raise errors.naming(error, self.name) from error.__cause__
         self._at += len(data)
         return data
 
@@ -166,10 +138,10 @@ class ChunkFile(_RawFile):
         if not view.c_contiguous:
             message = "memoryview: underlying buffer is not C-contiguous"
             raise BufferError(message)
-        if not view.nbytes:
-            return 0
+        if not view.nbytes or self._is_deaf:
+            return view.nbytes
         view = view.cast("B")
-        with self._store.transaction:
+        with self._turn, self._store.transaction:
             # Appending goes to the end as it is now, whoever moved it.
             start = self._size() if self._how.appending else self._at
             end = start + len(view)
@@ -184,7 +156,7 @@ class ChunkFile(_RawFile):
         self._require("writing", self._how.writing)
         size = self._at if size is None else as_offset(size)
         check_size(size, self.name)
-        with self._store.transaction:
+        with self._turn, self._store.transaction:
             at = self._clock()
             if not self._file.for_writing(at).resize(size, at):
                 raise errors.stale(self.name)
@@ -199,7 +171,8 @@ class ChunkFile(_RawFile):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._require_open()
         offset, whence = as_offset(offset), operator.index(whence)
-        at = self._target(offset, whence)
+        with self._turn:
+            at = self._target(offset, whence)
         check_size(at, self.name)
         self._at = at
         return at
@@ -224,7 +197,68 @@ class ChunkFile(_RawFile):
         return found
 
     def _size(self) -> int:
-        return self._known(self._file.size())
+        return self._at if self._is_deaf else self._known(self._file.size())
+
+    # --- threads and batches ---------------------------------------------------------
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it was opened for writing, be it closed or not."""
+        return self._how.writing
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread uses it, and no other does."""
+        return self._thread == threading.get_ident() and not self._is_shared
+
+    def hand_out(self) -> None:
+        """Note that it is made: whoever uses it next is its thread."""
+        self._thread = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed; io's buffers ask before each of their verbs.
+
+        So a buffer tells which thread uses it, before it takes its own lock. A batch
+        takes care of its own thread's handles only; one that is just flushing this one
+        is waited for, since it keeps the store's lock and waits for the buffer's.
+        """
+        if self._thread != threading.get_ident() and not self._is_shared:
+            self._note_thread(threading.get_ident())
+        return _is_closed(self)
+
+    def _note_thread(self, me: int) -> None:
+        with _noting:
+            self._is_shared = self._thread not in (None, me)
+            self._thread = me
+            if self._is_shared:
+                self._turn = self._store.turn
+        if self._is_settling and self._is_shared:
+            with self._store.lock:
+                pass
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed, asked by nobody who uses it."""
+        return _is_closed(self)
+
+    @contextmanager
+    def settling(self) -> Iterator[bool]:
+        """Tell whether it is this thread's, which flushes it within this scope."""
+        self._is_settling = True
+        try:
+            yield self.is_mine
+        finally:
+            self._is_settling = False
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Within this scope what is written goes nowhere, and its end is here."""
+        self._is_deaf = True
+        try:
+            yield
+        finally:
+            self._is_deaf = False
 
     # --- closing ---------------------------------------------------------------------
 
@@ -234,12 +268,12 @@ class ChunkFile(_RawFile):
         try:
             super().close()
         finally:
-            self._handles.discard(self)
+            self._forget(self)
             self._file.close()
 
     def _dealloc_warn(self, source: object) -> None:
         """Warn that *source* was never closed; io's buffers call this too."""
-        if not self.closed:
+        if hasattr(self, "opened_at") and not _is_closed(self):
             message = f"unclosed file {source!r}"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=source)
 

@@ -98,10 +98,7 @@ class LayerStack:
     def names_below(self, path: VPath) -> set[str]:
         """Return the names that the underlays have in *path*, hidden or not."""
         resolver = self.stack.resolver
-        names: dict[str, int] = {}
-        for member in () if resolver is None else resolver.merging(path):
-            names = dict(member.kinds(path)) | names
-        return {name for name, kind in names.items() if kind != S_IFWHT}
+        return set() if resolver is None else resolver.names(path)
 
     def shines_through(self, path: VPath) -> bool:
         """Tell whether *path* would still be there without the local layer's entry."""
@@ -230,17 +227,6 @@ class LayerStack:
             member = entry.member
         return LOCAL if member is None else member.name
 
-    def holders(self, path: VPath) -> list[tuple[str, bool]]:
-        """Return (name of the layer, whether it has *path*), hidden or not."""
-        with self._lock:
-            kind = self._tree.look_type(path)
-        found = {LOCAL: kind not in (0, S_IFWHT)}
-        resolver = self.stack.resolver
-        for member in () if resolver is None else resolver.members:
-            has = member.type_of(path) not in (0, S_IFWHT)
-            found[member.name] = found.get(member.name, False) or has
-        return [*found.items()]
-
     # --- content ---------------------------------------------------------------------
 
     def read(self, path: VPath) -> bytes:
@@ -256,8 +242,18 @@ class LayerStack:
             with self._store.snapshot():
                 number = self.local_file(path)
                 if number is not None:
-                    return self._content.read(number) or b""
+                    return self._read_local(number, path)
         return self._read_located(path)
+
+    def _read_local(self, number: InodeId, path: VPath) -> bytes:
+        try:
+            data = self._content.read(number)
+        except OSError as error:
+            raise errors.naming(error, path) from error.__cause__
+        if data is None:  # found just now, in the same snapshot
+            why = f"{path!r} leads to no file"
+            raise errors.corrupt(self._store.location, why)
+        return data
 
     def _read_merged(self, path: VPath, resolver: Resolver) -> bytes | None:
         """Return the content of a small file that no link leads to, or None."""

@@ -87,14 +87,7 @@ class InodeFile:
         with self._lock:
             if not self.alive:
                 return None
-            if offset == 0:
-                return self._content.read(self.inode)
-            size = self._content.size(self.inode)
-            if size is None:
-                return None
-            buffer = bytearray(max(0, size - offset))
-            count = self._content.read_into(self.inode, offset, memoryview(buffer))
-            return None if count is None else bytes(memoryview(buffer)[:count])
+            return self._content.read(self.inode, offset)
 
     def read_into(self, offset: int, view: memoryview) -> int | None:
         with self._lock:

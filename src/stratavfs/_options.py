@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,3 +17,13 @@ class Options(NamedTuple):
     timeout: float
     synchronous: str
     clock: Callable[[], int]
+
+
+class Recipe(NamedTuple):
+    """What a file system is pickled as."""
+
+    location: str
+    options: Options
+    create_parents: bool
+    underlays: list[tuple[Any, ...]]
+    """(name, priority, prefix, recipe or layer) of each."""

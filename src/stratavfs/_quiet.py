@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from stratavfs import _format, _sql, errors
+from stratavfs import errors
 from stratavfs._files import has_content
 from stratavfs._options import Options
 from stratavfs._store import Store
@@ -51,11 +50,16 @@ class QuietStore(Store):
 
     # --- opening ---------------------------------------------------------------------
 
-    def _open_read_only(self) -> Any:  # a connection, which only the store knows
+    def _open(self) -> Any:  # a connection, which only the store knows
+        connecting = self._connecting
+        if not self._made:
+            connecting.refuse_foreign()
         self.openings += 1
+        self._logs = [self.beside(end) for end in ("-wal", "-journal")]
         self._quiet = not self._has_log()
         self._seen = self._look()
-        return self._open_immutable() if self._quiet else super()._open_read_only()
+        opened = connecting.open_read_only
+        return connecting.open_immutable() if self._quiet else opened()
 
     def _look(self) -> Look:
         """Return what changes with the file: with its log open, only when replaced."""
@@ -66,7 +70,7 @@ class QuietStore(Store):
         return *identity, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _has_log(self) -> bool:
-        logs = (self.location + end for end in ("-wal", "-journal"))
+        logs = self._logs
         return any(os.access(log, os.F_OK) and has_content(log) for log in logs)
 
     def _is_current(self) -> bool:
@@ -79,7 +83,7 @@ class QuietStore(Store):
         replaced = self._seen[:2] != self._look()[:2]
         self._cx.close()
         try:
-            self._cx = self._open_read_only()
+            self._cx = self._open()
             self._require_the_same_kind()
         except BaseException:
             self._failed, self._seen = self._seen, ()  # to be tried again
@@ -89,11 +93,7 @@ class QuietStore(Store):
                 listener()
 
     def _require_the_same_kind(self) -> None:
-        for pragma in _sql.PRAGMAS:
-            self._run(pragma)
-        asked = _Once(self)
-        _format.refuse_other(asked, self.location)
-        settings = _format.settings_of(asked, self.location)
+        settings = self._connecting.require_ours(self._cx)
         if self._made and settings != (self.chunk_size, self.inline_limit):
             why = "another one with another chunk size has taken its place"
             raise errors.corrupt(self.location, why)
@@ -132,11 +132,3 @@ class QuietStore(Store):
                 if self._is_current():
                     return answer
         raise errors.changed_meanwhile(self.location)
-
-
-class _Once:
-    """Asks a store without looking whether its file has changed."""
-
-    def __init__(self, store: QuietStore) -> None:
-        self.row = partial(Store.row, store)
-        self.rows = partial(Store.rows, store)

@@ -313,6 +313,13 @@ class Resolver:
                 break
         return members
 
+    def names(self, directory: VPath) -> set[str]:
+        """Return the names that the layers show in *directory*."""
+        found: dict[str, int] = {}
+        for member in self.merging(directory):
+            found = dict(member.kinds(directory)) | found
+        return {name for name, kind in found.items() if kind != S_IFWHT}
+
 
 def segments(members: list[Member]) -> Iterator[Segment]:
     """Part *members* into groups that remember names, and single ones."""

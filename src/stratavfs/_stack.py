@@ -65,7 +65,7 @@ class Underlay:
         self._handles = 0  # open on files in it
         self._lock = threading.Lock()
         self._close = close
-        self._keep = keep  # an owner that nobody else remembers must not be closed
+        self.given = keep  # an owner that nobody else remembers must not be closed
         self._removed = False
 
     @property
@@ -85,6 +85,12 @@ class Underlay:
     def contains(self, stack: Stack) -> bool:
         """Tell whether *stack* is in it."""
         return isinstance(self.source, Stack) and self.source.contains(stack)
+
+    def shared(self) -> Underlay:
+        """Return it as another stack has it, which keeps it as a handle does."""
+        return Underlay(
+            self.name, self.priority, self.at, self.source, self.release, self.given
+        )
 
     def hold(self) -> None:
         """Count one handle more on a file in it."""
@@ -150,7 +156,13 @@ class Stack:
     # --- changing --------------------------------------------------------------------
 
     def add(
-        self, name: str, priority: int, at: VPath, layer: object, keep: object
+        self,
+        name: str,
+        priority: int,
+        at: VPath,
+        layer: object,
+        keep: object,
+        close: Callable[[], None] | None = None,
     ) -> None:
         """Put *layer*, opened if need be, in its place among the underlays.
 
@@ -160,7 +172,7 @@ class Stack:
         """
         self._require_free(name)
         if isinstance(layer, Stack):
-            source: Source = layer, None
+            source: Source = layer, close
         else:
             source = opened(layer, name)
         underlay = Underlay(name, priority, at, *source, keep)
@@ -171,6 +183,13 @@ class Stack:
             self._set_underlays([*self._underlays, underlay])
         for member in underlay.members(ROOT, None, underlay):
             member.layer.watch()
+
+    def share(self, other: Stack) -> None:
+        """Have all underlays of *other* too; what closes them waits for both."""
+        for underlay in other.underlays:
+            underlay.hold()
+            self._underlays += (underlay.shared(),)
+        stacks.tick()
 
     def remove(self, name: str) -> bool:
         """Take the underlay *name* away; tell whether there was one."""
@@ -230,6 +249,11 @@ class Stack:
             for underlay in self._underlays
         ]
         return described
+
+    def parts(self) -> list[tuple[str, int, VPath, object]]:
+        """Return (name, priority, prefix, layer as it was given) of each underlay."""
+        found = sorted(self._underlays, key=lambda underlay: underlay.added)
+        return [(it.name, it.priority, it.at, it.given) for it in found]
 
     @property
     def underlays(self) -> tuple[Underlay, ...]:

@@ -1,8 +1,8 @@
-"""The store: the one connection to a container, and everything SQLite-specific.
+"""The store: the one connection to a container, and its transactions.
 
-It knows statements, transactions, locks, files and SQLite's errors; it does not know
-what a path or a chunk is. Only this module imports ``sqlite3``, and every statement
-goes through one of its few verbs: ``row``, ``rows``, ``each`` ask, ``write`` changes.
+It knows statements, transactions and locks; it does not know what a path or a chunk
+is, nor how a connection comes about. Every statement goes through one of its few verbs:
+``row``, ``rows``, ``each`` ask, ``write`` changes.
 
 The lock: one ``RLock`` guards the connection. Asking needs it held (``with
 store.lock``), so that no thread sees another's open batch; changing needs ``with
@@ -11,194 +11,93 @@ store.transaction``, which holds it too.
 
 from __future__ import annotations
 
-import errno
-import os
-import sqlite3
 import threading
-import time
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from stratavfs import _format, _sql, errors
+from stratavfs import _bounds, _forking, _format, _sql, errors
+from stratavfs._connection import FAILURES, Connecting
 from stratavfs._faults import translated
-from stratavfs._files import (
-    has_content,
-    is_journal_of_new_file,
-    refuse_unopenable,
-    sync_directory,
-    uri_of,
-    warn_without_log,
-)
-from stratavfs._gates import Loan, Snapshot, Transaction
+from stratavfs._files import sync_name
+from stratavfs._gates import Loan, Snapshot, Transaction, Turn
 from stratavfs._options import MEMORY, Options
+from stratavfs._scopes import Scopes
 from stratavfs._ticks import contents
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Sequence
-
-_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
-"""What the module raises; the second for text, or a message, that is no UTF-8."""
 
 
 class Store:
-    """The one connection to the container at *location*."""
+    """The one connection to the container at *location*.
+
+    With a *source* it begins as a copy of that, in memory.
+    """
 
     openings = 1  # times it was opened, others having written or replaced the file
 
-    def __init__(self, location: str, options: Options) -> None:
+    def __init__(
+        self, location: str, options: Options, source: Store | None = None
+    ) -> None:
         self.location = location
+        self.options = options
         self.read_only = options.read_only
         self.lock = threading.RLock()
-        self.transaction = Transaction(self)
         self.loan = Loan(self.lock, location, options.timeout)
+        self.turn = Turn(self.lock, location, options.timeout)
         # Called, inside the lock, after anything was rolled back.
         self.after_rollback: list[Callable[[], None]] = []
         self.after_replaced: list[Callable[[], None]] = []  # or after the file was
-        self._timeout = options.timeout
-        self._synchronous = _sql.SYNCHRONOUS[options.synchronous]
-        self._depth = 0  # open write scopes: a transaction, then savepoints
+        self.after_fork: list[Callable[[], None]] = []  # in the child
+        self.scopes = Scopes(self)
         self._ended, self.watched = 0, False  # write scopes; lies below another one
+        self._left_batch = False  # in order to be closed
         self._closed, self.shared = False, location != MEMORY and not options.immutable
-        self._cx = self._open(options)
+        self._connecting = Connecting(location, options)
+        self.file, self.beside = self._connecting.file, self._connecting.beside
+        self._cx = self._open() if source is None else source.copied()
         try:
-            self._prepare(options)
             settings = _format.settings_of(self, location)
             self.chunk_size, self.inline_limit = settings
         except BaseException:
             self._cx.close()
             raise
+        _forking.remember(self)
 
     # --- opening and closing ---------------------------------------------------------
 
-    def _open(self, options: Options) -> sqlite3.Connection:
-        if self.location == MEMORY:
-            return self._connect(MEMORY)
-        refuse_unopenable(self.location, writing=not self.read_only)
-        self._refuse_foreign()
-        if not self.read_only:
-            return self._connect(uri_of(self.location, "mode=rwc"))
-        return self._open_immutable() if options.immutable else self._open_read_only()
-
-    def _connect(self, database: str) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(
-                database,
-                timeout=self._timeout,
-                isolation_level=None,  # transactions begin where we say so
-                check_same_thread=False,  # the lock guards it
-                cached_statements=256,  # all of ours, so that none is compiled twice
-                uri=database != MEMORY,
-            )
-        except _FAILURES as error:
-            raise self._translated(error) from error
-
-    def _refuse_foreign(self) -> None:
-        """Look into the file before anything can change it.
-
-        A file that another process is just making may look like anything. Its journal
-        says so; or it is finished by now, and the second look finds it in order.
-        """
-        if not os.path.exists(self.location) or os.path.getsize(self.location) == 0:
-            return
-        try:
-            self._probe()
-        except OSError:
-            if not is_journal_of_new_file(self.location + "-journal"):
-                self._probe()
-
-    def _probe(self) -> None:
-        """Refuse what is none of ours, too new or damaged.
-
-        ``immutable`` takes no lock, rolls no journal back and makes no ``-wal``; and it
-        is SQLite that opens the file, because closing it with ``os.close`` would drop
-        the locks of every other connection this process has to it.
-        """
-        self._cx = self._connect(uri_of(self.location, "mode=ro&immutable=1"))
-        try:
-            _format.refuse_other(self, self.location)
-            _format.settings_of(self, self.location)
-            _format.refuse_cut_short(self, self.location)
-        finally:
-            self._cx.close()
-
-    def _open_read_only(self) -> sqlite3.Connection:
-        """Open for reading, also where SQLite may not make its side files.
-
-        A container in WAL mode needs ``-shm`` beside it even for reading. In a
-        directory that cannot be written, and with no ``-wal`` left over, the file
-        itself holds everything, and ``immutable`` reads just that.
-        """
-        cx = self._connect(uri_of(self.location, "mode=ro"))
-        try:
-            cx.execute(_sql.COUNT_OBJECTS).fetchone()
-        except _FAILURES as error:
-            cx.close()
-            found = self._translated(error)
-            if isinstance(found, PermissionError):
-                return self._open_immutable()
-            raise found from error
-        return cx
-
-    def _open_immutable(self) -> sqlite3.Connection:
-        """Open a file that nobody changes: no locks, half the price of a read."""
-        if has_content(self.location + "-wal"):
-            raise errors.needs_recovery(self.location)
-        return self._connect(uri_of(self.location, "mode=ro&immutable=1"))
-
-    def _prepare(self, options: Options) -> None:
-        """Set the connection up; make the schema where there is none yet."""
-        for pragma in _sql.PRAGMAS:
-            self._run(pragma)
-        if not self.read_only or self.location == MEMORY:
-            self._create_if_empty(options)
-        _format.refuse_other(self, self.location)
-        if not self.read_only and self.location != MEMORY:
-            self._use_write_ahead_log()
-            self._run(self._synchronous)
-
-    def _use_write_ahead_log(self) -> None:
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                (mode,) = self._run(_sql.USE_LOG).fetchone()
-                break
-            except OSError as error:
-                # SQLite does not wait here for others who make the same change.
-                if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.005)
-        if mode != "wal":
-            warn_without_log(self.location, mode)
-
-    def _create_if_empty(self, options: Options) -> None:
-        """Make the schema in an empty file, once, whoever else tries at the same time.
-
-        Without fsync, as a file's creation has none either: 0.5 ms instead of 4.5. A
-        killed process leaves an empty file or a journal that the next open rolls back.
-        """
-        if self._run(_sql.COUNT_OBJECTS).fetchone() != (0,):
-            return
-        self._run(_sql.SYNCHRONOUS["off"])
-        self._run(_sql.BEGIN_EXCLUSIVE)
-        try:
-            if self._run(_sql.COUNT_OBJECTS).fetchone() == (0,):
-                made = _format.new(options.chunk_size, options.clock())
-                for statement, args in made:
-                    self._run(statement, args)
-            self._run(_sql.COMMIT)
-        except BaseException:
-            self._roll_back()
-            raise
+    def _open(self) -> sqlite3.Connection:
+        return self._connecting.open()
 
     def close(self) -> None:
         """Close the connection; a batch still open is rolled back."""
         with self.lock:
             self._closed = True
             self._cx.close()
-        if self._depth:
+        if self.scopes.in_batch or self._left_batch:
             message = f"{self.location}: closed in a batch, which was rolled back"
             warnings.warn(message, ResourceWarning, stacklevel=3)
+
+    @property
+    def holds_batch(self) -> bool:
+        """Whether this thread is in a batch or a call."""
+        owned: bool = self.lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001
+        return owned and self.scopes.in_batch
+
+    @property
+    def holds_lost_batch(self) -> bool:
+        """Whether this thread is in a batch that takes no more changes."""
+        lost = self.scopes.abandoned or not self._cx.in_transaction
+        return self.holds_batch and bool(lost)
+
+    def leave_batch(self) -> None:
+        """Take back the batch of this thread, and let go of the lock."""
+        self._left_batch = True
+        self.scopes.end_all()
+        while self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001
+            self.lock.release()
 
     def sync(self) -> None:
         """Carry everything committed so far through the operating system to the disk.
@@ -209,16 +108,15 @@ class Store:
         if self.location == MEMORY or self.read_only:
             return
         with self.lock:  # no other thread's transaction may begin in between
-            if self._depth:
-                raise errors.sync_in_batch(self.location)
+            self.scopes.require_no_batch("sync()")
             self._run(_sql.SYNCHRONOUS["full"])
             try:
                 with self.transaction:
                     self.write(_sql.TOUCH_SETTINGS)
                 self._run(_sql.CHECKPOINT).fetchall()
             finally:
-                self._run(self._synchronous)
-        sync_directory(os.path.dirname(os.path.abspath(self.location)))
+                self._run(_sql.SYNCHRONOUS[self.options.synchronous])
+        sync_name(self.beside(""))
 
     @property
     def closed(self) -> bool:
@@ -247,28 +145,103 @@ class Store:
             message = f"unclosed file system {owner!r}"
             warnings.warn(message, ResourceWarning, stacklevel=3, source=owner)
 
+    # --- copies ----------------------------------------------------------------------
+
+    def copy_to(
+        self, file: str, tell: Callable[[int, int], None], least: int, steps: int
+    ) -> None:
+        """Copy the container as it is now to *file*, whoever writes meanwhile.
+
+        *tell* hears of (pages left, pages in all), each *least* pages, at most *steps*
+        times or a few more.
+        """
+        with self.lock:
+            self.scopes.require_no_batch("a backup")
+        if self.location != MEMORY:
+            self._connecting.copy_file(file, tell, least, steps)
+            return
+        cx = self.copied("a backup")  # SQLite begins anew with each change meanwhile
+        try:
+            self._connecting.copy_to_file(cx, file, tell, least, steps)
+        finally:
+            cx.close()
+
+    def copied(self, what: str = "a fork") -> sqlite3.Connection:
+        """Return a connection to a copy of the container in memory, for *what*."""
+        with self.lock:
+            self.scopes.require_no_batch(what)
+            return self._connecting.copy(self._cx, marked=self.scopes.marked)
+
+    @contextmanager
+    def exclusively(self) -> Iterator[bool]:
+        """Tell whether nobody else has the container open; nobody opens it meanwhile.
+
+        Only while it is being opened: the connection is another one inside.
+        """
+        if self.location == MEMORY:
+            yield True
+            return
+        self._cx.close()
+        try:
+            self._cx, alone = self._connecting.open_alone()
+            yield alone
+        finally:
+            self._cx.close()
+            self._cx = self._open()
+
+    def inherit(self, *, quiet: bool) -> None:
+        """Go on in a child that was forked with the connection open.
+
+        A container in memory is a copy there, as all of the memory is.
+        """
+        if not quiet:  # it belongs to a thread that this child has not
+            self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001
+            self.scopes.forget()
+        if self._closed or (quiet and self.location == MEMORY):
+            return
+        self.changed()  # a new connection counts the changes of others from anew
+        _forking.leave(self._cx)
+        self._cx = _forking.Inherited(self)  # type: ignore[assignment]  # until it is asked
+        for listener in self.after_fork:
+            listener()
+
+    def reconnected(self) -> sqlite3.Connection:
+        """Return a connection of this process's own."""
+        if self.location == MEMORY:
+            raise errors.forked_in_use()
+        self._cx = self._open()
+        return self._cx
+
     # --- asking ----------------------------------------------------------------------
 
     def row(self, statement: str, args: Sequence[object] = ()) -> Any:
         """Return the first row of *statement*, or None."""
         try:
             return self._cx.execute(statement, args).fetchone()
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     def rows(self, statement: str, args: Sequence[object] = ()) -> list[Any]:
         """Return all rows of *statement*."""
+        cursor = None
         try:
-            return self._cx.execute(statement, args).fetchall()
-        except _FAILURES as error:
+            cursor = self._cx.execute(statement, args)
+            return _bounds.fetched(self, cursor)
+        except FAILURES as error:
+            if cursor is not None:
+                cursor.close()  # a traceback would keep it, and it would keep a lock
             raise self._translated(error) from error
 
     def each(self, statement: str, args: Sequence[object] = ()) -> Iterator[Any]:
         """Yield the rows of *statement* one by one, within the lock of the caller."""
         try:
             yield from self._cx.execute(statement, args)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
+
+    def interrupt(self, when: Callable[[], bool] | None, steps: int) -> None:
+        """End a statement *when* that says so, asked after so many *steps*."""
+        self._cx.set_progress_handler(when, steps)
 
     @contextmanager
     def lenient_text(self) -> Iterator[None]:
@@ -283,92 +256,83 @@ class Store:
 
     def write(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run a changing *statement*; the cursor tells the number of a new row."""
-        self._require_transaction()
+        self.require_transaction()
         return self._run(statement, args)
 
     def write_many(self, statement: str, args: Iterator[Sequence[object]]) -> None:
         """Run a changing *statement* once for each of *args*."""
-        self._require_transaction()
+        self.require_transaction()
         try:
             self._cx.executemany(statement, args)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     def patch(self, table: str, column: str, rowid: int, at: int, data: Any) -> None:
         """Overwrite bytes inside one stored value, without reading the rest of it."""
-        self._require_transaction()
+        self.require_transaction()
         try:
             with self._cx.blobopen(table, column, rowid) as blob:
                 blob.seek(at)
                 blob.write(data)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     def snapshot(self) -> Snapshot:
         """Return a scope in which all reads see one state of the container."""
         return Snapshot(self)
 
-    # --- transactions: called by Transaction and Snapshot alone ----------------------
+    # --- transactions: called by the scopes alone ------------------------------------
 
-    def begin(self) -> None:
-        """Begin a transaction, or a savepoint within the one that is open."""
-        if self._depth == 0:
-            self._run(_sql.BEGIN_WRITE)
-        else:
-            self._require_transaction()
-            self._run(_sql.SAVEPOINT)
-        self._depth += 1
+    @property
+    def transaction(self) -> Transaction:
+        """The scope of a change."""
+        return Transaction(self.scopes)
 
-    def end(self, failed: bool) -> None:
-        """Close the innermost scope: keep its changes, or take them all back."""
-        try:
-            self._end(failed=failed)
-        finally:
-            self._ended += 1
-            if self.watched:
-                contents.tick()
+    @property
+    def in_transaction(self) -> bool:
+        """Whether SQLite has one open, which it may end by itself."""
+        return self._cx.in_transaction
 
-    def _end(self, *, failed: bool) -> None:
-        self._depth -= 1
-        if self._closed:
-            if not failed:
-                raise errors.closed()
-        elif not self._cx.in_transaction:  # SQLite has rolled everything back itself
-            self._notify()
-            if not failed:
-                raise errors.batch_lost(self.location)
-        elif failed:
-            self._roll_back()
-        else:
-            self._keep()
+    def run(self, statement: str) -> None:
+        """Run a *statement* that begins or ends a transaction."""
+        self._run(statement)
 
-    def _keep(self) -> None:
-        try:
-            self._run(_sql.COMMIT if self._depth == 0 else _sql.RELEASE)
-        except BaseException:
-            self._roll_back()
-            raise
+    def changed(self) -> None:
+        """Note that the container may be another now."""
+        self._ended += 1
+        if self.watched:
+            contents.tick()
 
-    def _roll_back(self) -> None:
-        if self._cx.in_transaction:
-            if self._depth == 0:
-                self._run(_sql.ROLLBACK)
-            else:
-                self._run(_sql.ROLLBACK_TO)
-                self._run(_sql.RELEASE)
-        self._notify()
-
-    def _notify(self) -> None:
+    def rolled_back(self) -> None:
+        """Tell all who keep something of what is taken back now."""
         for listener in self.after_rollback:
             listener()
 
-    def begin_read(self) -> bool:
-        """Begin a read transaction unless one is open; tell whether it was begun."""
-        self.require_open()
-        if self._cx.in_transaction or self.location == MEMORY:
-            return False
-        self._run(_sql.BEGIN_READ)
-        return True
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Return the scope of *what* SQLite does by itself, outside a transaction."""
+        with self.lock:
+            self.scopes.require_none(what)
+            yield
+            self.changed()
+
+    def settle_log(self) -> None:
+        """Write all of the log back, and empty it unless somebody reads it."""
+        if self.location != MEMORY:
+            self._run(_sql.EMPTY_LOG).fetchall()
+
+    def write_anew(self) -> None:
+        """Write the container anew, without what it does not need."""
+        self._run(_sql.TEMP_IN_FILE)
+        try:
+            self._run(_sql.VACUUM)
+        finally:
+            self._run(_sql.TEMP_IN_MEMORY)
+
+    def begin_read(self) -> None:
+        """Begin a read transaction; memory, which is locked, needs none."""
+        if self.location != MEMORY:
+            self._run(_sql.BEGIN_READ)
 
     def end_read(self) -> None:
         if not self._cx.in_transaction:  # an I/O error has ended it
@@ -380,21 +344,23 @@ class Store:
                 self._run(_sql.ROLLBACK)
             raise
 
-    def _require_transaction(self) -> None:
+    def require_transaction(self) -> None:
         """Refuse to change anything that no transaction would take back.
 
         After SQLITE_FULL and its like SQLite may have rolled the whole transaction
         back; the next statement would then commit on its own and leave half a batch.
         """
         self.require_open()
+        if self.scopes.abandoned:
+            raise errors.batch_given_up(self.location)
         if not self._cx.in_transaction:
             raise errors.batch_lost(self.location)
 
     def _run(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self._cx.execute(statement, args)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> Exception:
-        return translated(error, self.location, self._timeout)
+        return translated(error, self.location, self.options.timeout)

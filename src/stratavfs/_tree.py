@@ -7,13 +7,13 @@ transaction open and say nothing about why they are called.
 
 from __future__ import annotations
 
-from collections import deque
 from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR
 from typing import TYPE_CHECKING, Final
 
-from stratavfs import _sql
+from stratavfs import _bounds, _rows, _sql
 from stratavfs._hiding import Hiding
 from stratavfs._paths import below, inside, split
+from stratavfs._pins import Pins
 from stratavfs.records import S_IFWHT, Buffer, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
@@ -31,44 +31,30 @@ WHITEOUT: Final = S_IFWHT >> 12
 _PAGE: Final = 4096  # entries fetched at a time from a subtree of any size
 
 
-class Pin:
-    """What keeps an inode alive while handles to it are open."""
-
-    __slots__ = ("alive", "handles", "inode", "orphan")
-
-    def __init__(self, inode: InodeId) -> None:
-        self.inode = inode
-        self.handles = 0
-        self.alive = True
-        """False once a rollback has taken the inode away; its number may come again."""
-        self.orphan = False
-        """Whether its last name went while it was open."""
-
-
 class Tree:
     """The entries and inodes of one container."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pins: dict[InodeId, Pin] = {}
-        self._given_up: deque[Pin] = deque()
+        self.pins = pins = Pins(store)
+        self._sound = _rows.Sound(store.location)
         self._hiding = Hiding(store)
         self.hides, self.is_out_of = self._hiding.hides, self._hiding.is_out_of
-        store.after_rollback.append(self._forget_missing)
-        store.after_replaced.append(self._forget_all)
-        store.transaction.finishing.append(self._unpin_given_up)
+        self.pin, self.unpin, self.unpin_later = pins.pin, pins.unpin, pins.unpin_later
+        self.mark_orphan, self.collect_orphans = pins.mark_orphan, pins.collect_orphans
+        store.after_rollback.append(self._hiding.forget)
+        store.after_replaced.append(self._hiding.forget)
+        store.after_fork.append(self._hiding.forget)
 
     # --- asking ----------------------------------------------------------------------
 
     def find(self, path: VPath) -> Inode | None:
         """Return the inode at *path*, or None."""
-        row = self._store.row(_sql.FIND, split(path))
-        return None if row is None else Inode._make(row)
+        return self._sound.inode(self._store.row(_sql.FIND, split(path)), path)
 
     def find_entry(self, path: VPath) -> tuple[int, InodeId] | None:
         """Return the type bits of the mode and the number of what is at *path*."""
-        row = self._store.row(_sql.FIND_ENTRY, split(path))
-        return None if row is None or row[0] == WHITEOUT else (row[0] << 12, row[1])
+        return self._sound.entry(self._store.row(_sql.FIND_ENTRY, split(path)), path)
 
     def find_content(self, path: VPath) -> bytes | None:
         """Return the inline content at *path*; None if there is none to be had."""
@@ -78,27 +64,28 @@ class Tree:
     def find_stat(self, path: VPath, *layer: object) -> StatResult | None:
         """Return what is known of *path* in *layer* (its number and name), or None."""
         row = self._store.row(_sql.FIND_STAT, split(path))
+        if row is not None and not _rows.is_stat(row):
+            raise self._sound.damage(path)
         return None if row is None else StatResult._make(row + layer)
 
     def read(self, inode: InodeId) -> Inode | None:
         """Return the inode numbered *inode*, or None."""
-        row = self._store.row(_sql.READ_INODE, (inode,))
-        return None if row is None else Inode._make(row)
+        return self._sound.inode(self._store.row(_sql.READ_INODE, (inode,)), inode)
 
     def names(self, directory: VPath) -> list[str]:
         """Return the names in *directory* in code point order."""
         rows = self._store.rows(_sql.LIST_NAMES, (inside(directory),))
-        return [name for (name,) in rows]
+        return self._sound.names([name for (name,) in rows], directory)
 
     def kinds(self, directory: VPath) -> list[tuple[str, int]]:
         """Return (name, type bits of the mode) of all in *directory*, sorted."""
         rows = self._store.rows(_sql.LIST_KINDS, (inside(directory),))
-        return [(name, kind << 12) for name, kind in rows]
+        return self._sound.kinds(rows, directory)
 
     def children(self, directory: VPath) -> list[tuple[str, Inode]]:
         """Return (name, inode) of all in *directory* in code point order."""
         rows = self._store.rows(_sql.LIST_INODES, (inside(directory),))
-        return [(row[0], Inode._make(row[1:])) for row in rows]
+        return self._sound.children(rows, directory)
 
     def below(self, top: VPath, name_glob: str) -> Iterator[tuple[str, str]]:
         """Yield (parent key, name) of all below *top* whose name SQLite's GLOB matches.
@@ -106,25 +93,26 @@ class Tree:
         Page by page, each within the lock, so that no statement stays open while the
         caller does something else.
         """
-        parent, end = below(top)
-        name = ""
+        first, end = below(top)
+        after = first, ""
+        with self._store.lock:
+            patience = _bounds.patience(self._store)
         while True:
-            args = (parent, name, end, name_glob, _PAGE)
-            with self._store.lock:
+            args = (*after, end, name_glob, _PAGE)
+            with self._store.lock, _bounds.bounded(self._store, patience):
                 rows = self._store.rows(_sql.LIST_BELOW, args)
+            if not _rows.are_below(rows, first, after):
+                raise self._sound.damage(top)
             yield from rows
             if len(rows) < _PAGE:
                 return
-            parent, name = rows[-1]
+            after = rows[-1]
 
     # --- asking as one layer of a stack ----------------------------------------------
 
     def look(self, path: VPath) -> Inode | None:
         """Return what this layer says of *path*: an inode, a whiteout or nothing."""
-        row = self._store.row(_sql.LOOK, split(path))
-        if row is None:
-            return None
-        return Inode(S_IFWHT) if row[0] == WHITEOUT else Inode._make(row[1:])
+        return self._sound.said(self._store.row(_sql.LOOK, split(path)), path)
 
     def look_content(self, path: VPath) -> tuple[int, bytes | None] | None:
         """Return the kind of what is at *path*, and its inline content if any."""
@@ -134,21 +122,17 @@ class Tree:
 
     def look_type(self, path: VPath) -> int:
         """Return the type bits of what is at *path*, a whiteout's too, or 0."""
-        row = self._store.row(_sql.FIND_ENTRY, split(path))
-        return 0 if row is None else row[0] << 12
+        return self._sound.kind(self._store.row(_sql.FIND_ENTRY, split(path)), path)
 
     def look_kinds(self, directory: VPath, limit: int = -1) -> list[tuple[str, int]]:
         """Return (name, type bits) of *limit* or all in *directory*, whiteouts too."""
         rows = self._store.rows(_sql.LOOK_KINDS, (inside(directory), limit))
-        return [(name, kind << 12) for name, kind in rows]
+        return self._sound.kinds(rows, directory)
 
     def look_children(self, directory: VPath) -> list[tuple[str, Inode]]:
         """Return (name, inode) of all in *directory*, whiteouts too."""
         rows = self._store.rows(_sql.LOOK_INODES, (inside(directory),))
-        return [
-            (row[0], Inode._make(row[2:]) if row[1] != WHITEOUT else Inode(S_IFWHT))
-            for row in rows
-        ]
+        return self._sound.all_said(rows, directory)
 
     # --- making and removing names ---------------------------------------------------
 
@@ -197,7 +181,9 @@ class Tree:
         self._link(path, inode.mode, inode.id)
 
     def _link(self, path: VPath, mode: int, inode: InodeId) -> None:
-        self._store.write(_sql.ADD_ENTRY, (*split(path), mode >> 12, inode))
+        args = (*split(path), mode >> 12, inode)
+        if self._store.write(_sql.ADD_ENTRY, args).rowcount != 1:  # it leads nowhere
+            raise self._sound.damage(path)
         self._hiding.moved_on(path)
 
     def unlink(self, path: VPath, inode: Inode, at: int) -> None:
@@ -212,8 +198,8 @@ class Tree:
 
     def drop_name(self, inode: Inode, at: int) -> None:
         """Count one name less, its entry being gone or another's already."""
-        if inode.nlink == 1 and inode.id not in self._pins:
-            self._remove_inode(inode.id)
+        if inode.nlink == 1 and inode.id not in self.pins:
+            self.pins.remove(inode.id)
         else:
             self._store.write(_sql.SET_LINKS, (-1, at, inode.id))
             self.mark_orphan(inode.id)
@@ -222,7 +208,7 @@ class Tree:
         """Remove the directory at *path*, in which nothing but whiteouts is left."""
         self._store.write(_sql.REMOVE_ENTRIES_IN, (inside(path),))
         self.remove_entry(path)
-        self._remove_inode(inode)
+        self.pins.remove(inode)
 
     def remove_tree(self, path: VPath, inode: InodeId, at: int) -> None:
         """Remove the directory at *path* with everything below it, by key ranges."""
@@ -240,10 +226,10 @@ class Tree:
 
     def _orphan_pinned(self, span: tuple[str, str]) -> None:
         """Let the files in *span* that are open live on without a name."""
-        if not self._pins:
+        if not self.pins:
             return
         inodes = self._store.each(_sql.LIST_INODES_BELOW, span)
-        for inode in [inode for (inode,) in inodes if inode in self._pins]:
+        for inode in [inode for (inode,) in inodes if inode in self.pins]:
             self._store.write(_sql.ORPHAN, (inode,))
             self.mark_orphan(inode)
 
@@ -256,7 +242,7 @@ class Tree:
         for inode, names in shared:
             self._store.write(_sql.SET_LINKS, (-names, at, inode))
             self.mark_orphan(inode)
-            self._collect(inode)
+            self.pins.collect(inode)
 
     def move(self, src: VPath, dst: VPath, *, directory: bool) -> None:
         """Give what is at *src* the name *dst* instead, which is absent."""
@@ -278,73 +264,6 @@ class Tree:
     def stamp_directory(self, path: VPath, at: int) -> None:
         """Note that a name in the directory *path* came, went or changed."""
         self._store.write(_sql.STAMP_DIRECTORY, (at, at, *split(path)))
-
-    # --- open handles and orphans ----------------------------------------------------
-
-    def pin(self, inode: InodeId) -> Pin:
-        """Keep *inode* alive until as many calls of :meth:`unpin`."""
-        pin = self._pins.get(inode)
-        if pin is None:
-            pin = self._pins[inode] = Pin(inode)
-        pin.handles += 1
-        return pin
-
-    def unpin(self, pin: Pin) -> None:
-        """Give up one pin; the last one removes an inode that has no name left."""
-        pin.handles -= 1
-        if pin.handles or not pin.alive:
-            return
-        del self._pins[pin.inode]
-        if pin.orphan and not self._store.closed:
-            with self._store.transaction:
-                self._collect(pin.inode)
-
-    def unpin_later(self, pin: Pin) -> None:
-        """Give up one pin without the lock, when its holder ends a transaction."""
-        self._given_up.append(pin)
-
-    def _unpin_given_up(self) -> None:
-        while self._given_up:
-            self.unpin(self._given_up.popleft())
-
-    def _forget_missing(self) -> None:
-        """After a rollback: handles to inodes that it took away are stale for good."""
-        self._hiding.forget()
-        for inode in [*self._pins]:
-            if self.read(inode) is None:
-                self._pins.pop(inode).alive = False
-
-    def _forget_all(self) -> None:
-        """In another file the numbers mean other files: all handles are stale."""
-        for pin in self._pins.values():
-            pin.alive = False
-        self._pins.clear()
-        self._hiding.forget()
-
-    def collect_orphans(self) -> None:
-        """Remove what a killed process had open and unlinked."""
-        orphans = self._store.rows(_sql.LIST_ORPHANS)
-        if orphans:
-            with self._store.transaction:
-                for (inode,) in orphans:
-                    self._remove_inode(inode)
-
-    def _collect(self, inode: InodeId) -> None:
-        """Remove *inode* if it has neither a name nor an open handle left."""
-        found = self.read(inode)
-        if found is not None and found.nlink == 0 and inode not in self._pins:
-            self._remove_inode(inode)
-
-    def mark_orphan(self, inode: InodeId) -> None:
-        """Let the last handle on *inode*, if there are any, look whether it is over."""
-        pin = self._pins.get(inode)
-        if pin is not None:
-            pin.orphan = True
-
-    def _remove_inode(self, inode: InodeId) -> None:
-        self._store.write(_sql.REMOVE_CHUNKS, (inode,))
-        self._store.write(_sql.REMOVE_XATTRS, (inode,))
-        self._store.write(_sql.REMOVE_INODE, (inode,))
 
     # --- attributes ------------------------------------------------------------------
 
@@ -369,7 +288,8 @@ class Tree:
         self._store.write(_sql.SET_TIMES, (atime_ns, mtime_ns, at, inode))
 
     def xattrs(self, inode: InodeId) -> dict[str, bytes]:
-        return dict(self._store.rows(_sql.READ_XATTRS, (inode,)))
+        rows = self._store.rows(_sql.READ_XATTRS, (inode,))
+        return self._sound.attributes(rows, inode)
 
     def put_xattr(self, inode: InodeId, name: str, value: bytes) -> None:
         """Set an extended attribute as part of a larger change."""

@@ -176,6 +176,13 @@ def too_large(path: str) -> OSError:
     return from_errno(EFBIG, path)
 
 
+def naming(error: OSError, path: str) -> OSError:
+    """Return *error* with *path* in it, if it is of a file that is too large."""
+    if error.errno == EFBIG:
+        error.filename = path
+    return error
+
+
 def bad_offset(path: str) -> OSError:
     return from_errno(EINVAL, path)
 
@@ -193,7 +200,10 @@ def stale(path: str) -> OSError:
 
 
 def batch_lost(location: str) -> BatchLost:
-    message = "SQLite rolled the batch back; leave it and start it again"
+    message = (
+        "SQLite rolled the batch back; leave it and start it again, or reset the "
+        "savepoint"
+    )
     return BatchLost(ECANCELED, message, location)
 
 
@@ -209,6 +219,14 @@ def busy_below(location: str, timeout: float) -> OSError:
     message = (
         f"another thread held this layer for more than {timeout:g} s while this one "
         "holds a transaction above it; leave one of the batches and try again"
+    )
+    return OSError(EBUSY, message, location)
+
+
+def busy_handle(location: str, timeout: float) -> OSError:
+    message = (
+        f"another thread held a batch for more than {timeout:g} s, maybe waiting for "
+        "this handle; give each thread a handle of its own"
     )
     return OSError(EBUSY, message, location)
 
@@ -286,14 +304,75 @@ def corrupt(location: str, why: str) -> CorruptDatabase:
     return CorruptDatabase(EIO, message, location)
 
 
-def sync_in_batch(location: str) -> OSError:
-    message = "nothing of a batch is stored before it is left; sync() after that"
+def batch_given_up(location: str) -> BatchLost:
+    message = "the batch was given up by rollback(); leave it and start another"
+    return BatchLost(ECANCELED, message, location)
+
+
+def batch_is_open() -> InvalidArgument:
+    return InvalidArgument("the batch is open already; each has one `with` at a time")
+
+
+def batch_not_open() -> InvalidArgument:
+    return InvalidArgument("the batch is not open")
+
+
+def batch_of_another_thread() -> InvalidArgument:
+    return InvalidArgument("the batch is another thread's, which has to leave it")
+
+
+def savepoint_is_gone() -> InvalidArgument:
+    return InvalidArgument("the savepoint was released or reset away; make another")
+
+
+def savepoint_of_file(location: str) -> InvalidArgument:
+    message = (
+        f"a savepoint holds a transaction open, which {location!r} would lose in a "
+        "crash; make one of a fork() of it"
+    )
+    return InvalidArgument(message)
+
+
+def in_batch(location: str, what: str) -> OSError:
+    message = (
+        f"{what} is not possible inside a batch, of which nothing is stored yet; "
+        "leave the batch first"
+    )
     return OSError(EINVAL, message, location)
+
+
+def in_savepoint(location: str, what: str) -> OSError:
+    message = f"{what} is not possible while there is a savepoint; release it first"
+    return OSError(EINVAL, message, location)
+
+
+def not_picklable() -> InvalidType:
+    message = (
+        "a file system in memory cannot be pickled; use one in a file, or backup() it "
+        "to one"
+    )
+    return InvalidType(message)
+
+
+def forked_in_use() -> OSError:
+    message = (
+        "this file system in memory was in use by another thread when the process "
+        "forked, and is lost in the child; fork while no thread uses it"
+    )
+    return OSError(ESTALE, message, ":memory:")
+
+
+def strange_journal(location: str) -> ForeignDatabase:
+    message = (
+        "the -journal beside it is none of a container: it names another file, which "
+        "SQLite would delete; remove the journal if you trust the container"
+    )
+    return ForeignDatabase(EINVAL, message, location)
 
 
 def needs_recovery(location: str) -> OSError:
     message = (
-        "changes in the write-ahead log beside the container cannot be read here; "
+        "changes in the log or the journal beside the container cannot be read here; "
         "open it once for writing, in a directory that can be written"
     )
     return OSError(EROFS, message, location)

@@ -235,3 +235,56 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"MUST {self.rule}: {self.subject}: {self.message}"
+
+
+class Repair(NamedTuple):
+    """One line of :meth:`VirtualFileSystem.repair`."""
+
+    rule: int
+    """Number of the MUST in the format's page that was broken."""
+    subject: str
+    """The path, or the table and key, that broke it."""
+    action: str
+    """What was done about it."""
+
+    def __str__(self) -> str:
+        return f"MUST {self.rule}: {self.subject}: {self.action}"
+
+
+class Progress(NamedTuple):
+    """What a long call tells while it runs."""
+
+    done: int
+    """Steps done: of a backup, pages."""
+    total: int
+    """Steps there are, as far as is known by now."""
+    path: str
+    """What is being worked on: of a backup, the file of the container."""
+    bytes: int
+    """Bytes done."""
+
+
+class Stats(NamedTuple):
+    """What :meth:`VirtualFileSystem.stats` returns, of one container."""
+
+    files: int
+    """Regular files, by inode: one with several names counts once."""
+    directories: int
+    """Directories, the root included."""
+    symlinks: int
+    whiteouts: int
+    """Names that are hidden in the layers below."""
+    orphans: int
+    """Files without a name that are open somewhere."""
+    logical_bytes: int
+    """Sum of the sizes of the files, holes included."""
+    stored_bytes: int
+    """Bytes of content that are kept."""
+    container_bytes: int
+    """Bytes of the container's pages: of its file, once the log is written back."""
+    log_bytes: int
+    """Bytes in the write-ahead log beside the file."""
+    free_bytes: int
+    """Bytes of pages that hold nothing, to be filled again."""
+    reclaimable_bytes: int
+    """Bytes that ``compact()`` gives back: free pages, and the log."""

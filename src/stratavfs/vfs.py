@@ -23,7 +23,9 @@ from stratavfs import (
     _grafts,
     _modes,
     _patterns,
+    _repair,
     _search,
+    _upkeep,
     errors,
 )
 from stratavfs._arguments import (
@@ -41,6 +43,7 @@ from stratavfs._arguments import (
     decoded,
     encoded,
 )
+from stratavfs._batch import Batch, Savepoint
 from stratavfs._content import Content
 from stratavfs._contracts import (
     SLOW,
@@ -56,9 +59,10 @@ from stratavfs._contracts import (
 )
 from stratavfs._copyup import CopyUp
 from stratavfs._files import made_whole
-from stratavfs._handle import ChunkFile, OpenHandles, wrap
+from stratavfs._handle import ChunkFile, wrap
 from stratavfs._layers import LayerStack
-from stratavfs._options import MEMORY, Options
+from stratavfs._open_handles import OpenHandles
+from stratavfs._options import MEMORY, Options, Recipe
 from stratavfs._paths import normalize
 from stratavfs._sql import SYNCHRONOUS
 from stratavfs._store import Store
@@ -86,7 +90,10 @@ if TYPE_CHECKING:
         Conflict,
         Explanation,
         Finding,
+        Progress,
+        Repair,
         StatResult,
+        Stats,
         VPath,
     )
 
@@ -163,10 +170,14 @@ class VirtualFileSystem:
             synchronous=checked_choice("synchronous", synchronous, SYNCHRONOUS),
             clock=clock,
         )
-        self._store = Store(checked_location(db_path, "db_path"), options)
-        self._lock = self._store.lock  # held for every question; the gates take it
-        tree = Tree(self._store)
-        self._layers = LayerStack((self._store, tree, Content(self._store)))  # asks
+        store = Store(checked_location(db_path, "db_path"), options)
+        self._set_up(store, create_parents=create_parents)
+
+    def _set_up(self, store: Store, *, create_parents: bool) -> None:
+        self._store = store
+        self._lock = store.lock  # held for every question; the gates take it
+        tree = Tree(store)
+        self._layers = LayerStack((store, tree, Content(store)))  # asks
         self._copy_up = CopyUp(self._layers)  # opens files, brings them up to change
         self._edits = _edits.Edits(  # changes
             self._layers, self._copy_up, create_parents=create_parents
@@ -174,8 +185,23 @@ class VirtualFileSystem:
         self._copies = _copies.Copies(self._edits, self._layers, self._copy_up)
         self._grafts = _grafts.Grafts(self._layers, self._copy_up, self._edits)  # trees
         self._handles = OpenHandles()  # closed together with this
-        self._clock = clock  # nanoseconds since 1970
+        self._clock = store.options.clock  # nanoseconds since 1970
         self._collect_orphans(tree)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as what opens it: its path, its options and its underlays."""
+        return _opened_again, (self._recipe(),)
+
+    def _recipe(self) -> Recipe:
+        if self.db_path == MEMORY:
+            raise errors.not_picklable()
+        self._store.require_open()
+        parts = [
+            (*where, layer._recipe() if isinstance(layer, VirtualFileSystem) else layer)  # noqa: SLF001
+            for *where, layer in self._layers.stack.parts()
+        ]
+        options = self._store.options._replace(chunk_size=self.chunk_size)
+        return Recipe(self._store.file, options, self._edits.create_parents, parts)
 
     def close(self) -> None:
         """Flush and close every open handle, then the container. Idempotent.
@@ -189,6 +215,9 @@ class VirtualFileSystem:
         if self._store.closed:
             return
         try:
+            if self._store.holds_batch:  # others may be waiting with a buffer's lock
+                self._handles.drop({})
+                self._store.leave_batch()
             left_open = self._handles.close()
         finally:
             try:
@@ -238,9 +267,15 @@ class VirtualFileSystem:
         return self._store.closed
 
     def flush(self) -> None:
-        """Flush the buffers of every open handle into the container."""
+        """Flush the buffers of every open handle into the container.
+
+        Inside a batch those of this thread: the others wait for its end.
+        """
         self._store.require_open()
-        self._handles.flush()
+        if self._store.holds_batch:
+            self._handles.flush_mine()
+        else:
+            self._handles.flush()
 
     def sync(self) -> None:
         """Flush, and carry everything written so far to the disk.
@@ -250,17 +285,122 @@ class VirtualFileSystem:
         Raises:
             OSError: (EINVAL) inside a batch, of which nothing is stored yet.
         """
-        self._store.require_open()
+        with self._lock:
+            self._store.scopes.require_no_batch("sync()")
         self._handles.flush()
         self._store.sync()
 
-    def check(self) -> list[Finding]:
+    # --- upkeep ----------------------------------------------------------------------
+
+    def check(self, deep: bool = False) -> list[Finding]:
         """Return every violation of the format's rules; an empty list is health.
 
-        >>> VirtualFileSystem().check()
+        With *deep*, SQLite looks at each page and each index too, which takes as long
+        as reading the whole file. Underlays have checks of their own.
+
+        >>> VirtualFileSystem().check(deep=True)
         []
         """
-        return _check.check(self._store)
+        return _check.check(self._store, deep=deep)
+
+    def repair(self) -> list[Repair]:
+        """Mend what breaks the format's rules; return what was done, [] for nothing.
+
+        No data is invented, and none thrown away: what has lost its place goes to
+        ``/lost+found``. All is done in one transaction; afterwards :meth:`check` finds
+        nothing. Pages that SQLite cannot read it cannot mend either.
+
+        Raises:
+            CorruptDatabase: SQLite cannot read what is to be mended: restore a backup,
+                or save what there is by ``sqlite3 FILE .recover``.
+            ReadOnlyError: on a read-only instance.
+
+        >>> VirtualFileSystem().repair()
+        []
+        """
+        with self._writing(self.db_path):
+            return _repair.repair(*self._layers.rooms, self._clock())
+
+    def backup(
+        self,
+        target: StrPath,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> None:
+        """Copy the container, as it is at this moment, to the new file *target*.
+
+        Others go on reading and writing meanwhile. The copy appears under its name when
+        it is complete and on the disk. It holds the local layer; for the merged view
+        see :meth:`flatten`. To restore one, put it in the container's place while
+        nobody has that open.
+
+        Args:
+            target: A path of the host, where nothing may be.
+            progress: Called now and then with a ``Progress`` of pages and bytes; what
+                it raises stops the backup, and no file is left.
+
+        Raises:
+            FileExistsError: there is something at *target*.
+            OSError: (EINVAL) inside a batch; or the copy cannot be written.
+
+        >>> import pathlib, tempfile
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.touch("/a")
+        >>> vfs.backup(pathlib.Path(tempfile.mkdtemp(), "copy.db"))
+        """
+        self._require_settled()
+        _upkeep.backup(self._store, checked_file(target, "target"), progress)
+
+    def compact(self) -> int:
+        """Give the room of what was removed back to the disk; return the bytes.
+
+        The container is written anew, which takes as much room again meanwhile, and the
+        log is emptied unless somebody reads from it.
+
+        Raises:
+            OSError: (EINVAL) inside a batch; (EBUSY) others are writing.
+        """
+        self._require_writable(self.db_path)
+        return _upkeep.compact(self._store)
+
+    def stats(self) -> Stats:
+        """Return how much of everything is in the container, and what it takes.
+
+        It counts row by row, so it takes longer in a larger one. Underlays have stats
+        of their own.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_text("/a", "hello")
+        5
+        >>> found = vfs.stats()
+        >>> found.files, found.directories, found.logical_bytes, found.free_bytes
+        (1, 1, 5, 0)
+        """
+        self._store.require_open()
+        return _upkeep.stats(self._store)
+
+    def fork(self) -> VirtualFileSystem:
+        """Return an independent copy in memory, over the same underlays.
+
+        What is done to one is not seen in the other. For tests: fill one file system,
+        give each test a fork of it; 8 MB take a millisecond or some.
+
+        Raises:
+            OSError: (EINVAL) inside a batch.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.touch("/a")
+        >>> with vfs.fork() as forked:
+        ...     forked.rename("/a", "/b")
+        ...     vfs.listdir("/"), forked.listdir("/")
+        (['a'], ['b'])
+        """
+        self._require_settled()
+        options = self._store.options._replace(read_only=False, immutable=False)
+        forked = object.__new__(VirtualFileSystem)
+        store = Store(MEMORY, options, self._store)
+        forked._set_up(store, create_parents=self._edits.create_parents)
+        forked._layers.stack.share(self._layers.stack)
+        return forked
 
     # --- whole files -----------------------------------------------------------------
 
@@ -483,7 +623,8 @@ class VirtualFileSystem:
             except BaseException:
                 file.close()
                 raise
-        raw = ChunkFile(self._store, file, how, path, self._clock, self._handles, at)
+        forget = self._handles.discard
+        raw = ChunkFile(self._store, file, how, path, self._clock, forget, at)
         handle = wrap(
             raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
         )
@@ -954,13 +1095,20 @@ class VirtualFileSystem:
             self._store.require_open()
             stack = self._layers.stack
             name = stack.free_name() if name is None else checked_name(name)
-            source: object = layer
-            if isinstance(layer, VirtualFileSystem):
-                if layer.closed:
-                    raise errors.layer_closed(name)
-                source = layer._layers.stack  # noqa: SLF001 - of this class
-            stack.add(name, priority, at, source, keep=layer)
+            if isinstance(layer, VirtualFileSystem) and layer.closed:
+                raise errors.layer_closed(name)
+            self._put_below(layer, priority, name, at)
         return name
+
+    def _put_below(
+        self, layer: object, priority: int, name: str, at: VPath, *, owned: bool = False
+    ) -> None:
+        """Put *layer* into the stack; what is *owned* closes with it."""
+        source, close = layer, None
+        if isinstance(layer, VirtualFileSystem):
+            source = layer._layers.stack  # noqa: SLF001 - of this class
+            close = layer.close if owned else None
+        self._layers.stack.add(name, priority, at, source, layer, close)
 
     def remove_underlay(self, name: str) -> bool:
         """Take the underlay *name* away; tell whether there was one.
@@ -1011,7 +1159,7 @@ class VirtualFileSystem:
             winner = self._layers.which_layer(path)
             layers = [
                 {"name": name, "has_file": has}
-                for name, has in self._layers.holders(path)
+                for name, has in _compare.holders(self._layers, path)
             ]
         return {"path": path, "resolved_from": winner, "layers": layers}
 
@@ -1128,11 +1276,16 @@ class VirtualFileSystem:
 
     # --- batches ---------------------------------------------------------------------
 
-    def atomic_batch(self) -> AbstractContextManager[None]:
+    def atomic_batch(self) -> Batch:
         """Return a context in which all calls are kept together, or none is.
 
-        An exception that leaves it takes everything back. Batches nest: an inner one
-        that fails takes back its own part. Other threads wait until it is left.
+        An exception that leaves it takes everything back, and so does ``rollback()`` of
+        what it yields, without an exception. Batches nest: an inner one that fails
+        takes back its own part. Other threads wait until it is left.
+
+        What this thread's handles have buffered belongs to it from its begin to its
+        end. Where it fails, they are back where they stood when it began, and a file
+        that it had made is gone: its handle says ESTALE.
 
         Raises:
             ReadOnlyError: on a read-only instance.
@@ -1147,7 +1300,33 @@ class VirtualFileSystem:
         ...     vfs.listdir("/")
         []
         """
-        return self._writing(self.db_path)
+        self._require_writable(self.db_path)
+        return Batch(self._store, self._handles)
+
+    def savepoint(self) -> Savepoint:
+        """Mark the state as it is, to go back to it any number of times.
+
+        For tests: a file system in memory is filled once, and each test begins with it
+        as it was. What happens meanwhile is in a transaction that stays open, which is
+        why there is none of a container in a file: see :meth:`fork`.
+
+        Raises:
+            InvalidArgument: the container is a file.
+            OSError: (EINVAL) inside a batch.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.touch("/a")
+        >>> start = vfs.savepoint()
+        >>> vfs.rename("/a", "/b")
+        >>> start.reset()
+        >>> vfs.listdir("/")
+        ['a']
+        """
+        self._store.require_open()
+        self._require_writable(self.db_path)
+        if self.db_path != MEMORY:
+            raise errors.savepoint_of_file(self.db_path)
+        return Savepoint(self._store, self._handles)
 
     def _collect_orphans(self, tree: Tree) -> None:
         if self._store.read_only:
@@ -1166,10 +1345,18 @@ class VirtualFileSystem:
 
     def _writing(self, path: str) -> AbstractContextManager[None]:
         """The write gate: refused when read-only, else one transaction or savepoint."""
+        self._require_writable(path)
+        return self._store.transaction
+
+    def _require_settled(self) -> None:
+        """Flush what this thread has buffered, for what is about to be copied."""
+        self._store.require_open()
+        self._handles.flush_mine()
+
+    def _require_writable(self, path: str) -> None:
         if self._store.read_only:
             self._store.require_open()
             raise errors.read_only(path)
-        return self._store.transaction
 
     def _file_to_open(self, path: VPath, how: _modes.OpenMode) -> WritableFile:
         """Open the file; a transaction is begun only where one is needed."""
@@ -1194,6 +1381,28 @@ class VirtualFileSystem:
 
     def _follow(self, path: VPath) -> StatResult:
         return self._layers.stat(path)
+
+
+def _opened_again(recipe: Recipe) -> VirtualFileSystem:
+    """Return a file system that was pickled; it owns its underlays."""
+    location, options, create_parents, underlays = recipe
+    vfs = VirtualFileSystem(
+        location, create_parents=create_parents, **options._asdict()
+    )
+    try:
+        for name, priority, at, layer in underlays:
+            owned = isinstance(layer, Recipe)
+            below = _opened_again(layer) if owned else layer
+            try:
+                vfs._put_below(below, priority, name, at, owned=owned)  # noqa: SLF001
+            except BaseException:
+                if owned:
+                    below.close()
+                raise
+    except BaseException:
+        vfs.close()
+        raise
+    return vfs
 
 
 # os.XATTR_CREATE and os.XATTR_REPLACE, which only Linux has names for.

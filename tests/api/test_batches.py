@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stratavfs import VirtualFileSystem
+from stratavfs import InvalidArgument, VirtualFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,7 +222,19 @@ def test_batch_object_may_be_used_again(mem: VirtualFileSystem) -> None:
 
     with batch:
         mem.touch("/a")
-    with batch, batch:
+    with batch:
+        mem.touch("/b")
+
+    assert mem.listdir() == ["a", "b"]
+
+
+def test_batch_object_within_itself_is_refused_and_goes_on(
+    mem: VirtualFileSystem,
+) -> None:
+    with mem.atomic_batch() as batch:
+        mem.touch("/a")
+        with pytest.raises(InvalidArgument, match="open already"), batch:
+            pass
         mem.touch("/b")
 
     assert mem.listdir() == ["a", "b"]

@@ -195,6 +195,19 @@ def test_batch_when_read_only_is_refused(sealed: VirtualFileSystem) -> None:
     assert caught.value.errno == errno.EROFS
 
 
+@pytest.mark.parametrize("name", ["atomic_batch", "savepoint", "repair", "compact"])
+def test_change_without_a_path_when_read_only_is_refused_with_erofs(
+    sealed: VirtualFileSystem, name: str
+) -> None:
+    before = tree_of(sealed)
+
+    with pytest.raises(ReadOnlyError) as caught:
+        PATHLESS[name](sealed)
+
+    assert (caught.value.errno, caught.value.filename) == (errno.EROFS, sealed.db_path)
+    assert tree_of(sealed) == before
+
+
 @pytest.mark.parametrize("mode", ["r", "rb"])
 def test_write_through_a_reading_handle_when_read_only_is_unsupported(
     sealed: VirtualFileSystem, mode: str
@@ -260,6 +273,12 @@ PATHLESS: dict[str, Callable[[VirtualFileSystem], object]] = {
     "flatten": lambda vfs: vfs.flatten("nowhere.db"),
     "apply_to": lambda vfs: vfs.apply_to(vfs),
     "atomic_batch": lambda vfs: vfs.atomic_batch().__enter__(),
+    "savepoint": lambda vfs: vfs.savepoint(),
+    "repair": lambda vfs: vfs.repair(),
+    "backup": lambda vfs: vfs.backup("nowhere.db"),
+    "compact": lambda vfs: vfs.compact(),
+    "stats": lambda vfs: vfs.stats(),
+    "fork": lambda vfs: vfs.fork(),
 }
 
 

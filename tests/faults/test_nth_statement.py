@@ -64,6 +64,9 @@ class FaultyConnection:
         self._count()
         return self._cx.blobopen(*args)
 
+    def set_progress_handler(self, *args: Any) -> None:
+        self._cx.set_progress_handler(*args)
+
     def close(self) -> None:
         self._cx.close()
 

@@ -70,7 +70,7 @@ class Opened:
 class Begun:
     """A batch, and what everything was when it began."""
 
-    scope: AbstractContextManager[None]
+    scope: AbstractContextManager[object]
     model: Model
     known: dict[str, Any]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, assert_type
 
 from stratavfs import (
@@ -20,8 +19,10 @@ from stratavfs import (
     StatResult,
     VirtualFileSystem,
 )
+from stratavfs._batch import Batch, Savepoint
 from stratavfs._handle import ChunkFile
 from stratavfs._search import ScandirIterator
+from stratavfs.records import Progress, Repair, Stats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +42,26 @@ def opening_and_closing(path: Path) -> None:
         assert_type(vfs.closed, bool)
         assert_type(vfs.flush(), None)
         assert_type(vfs.sync(), None)
-        assert_type(vfs.check(), list[Finding])
         assert_type(vfs.close(), None)
+
+
+def upkeep(vfs: VirtualFileSystem, path: Path) -> None:
+    def tell(progress: Progress) -> bool:
+        assert_type(progress.done / progress.total, float)
+        return progress.bytes > 0
+
+    assert_type(vfs.check(), list[Finding])
+    assert_type(vfs.check(deep=True), list[Finding])
+    assert_type(vfs.repair(), list[Repair])
+    assert_type(vfs.backup("copy.db"), None)
+    assert_type(vfs.backup(path, tell), None)
+    assert_type(vfs.backup(path, progress=print), None)
+    assert_type(vfs.compact(), int)
+    assert_type(vfs.stats(), Stats)
+    assert_type(vfs.stats().logical_bytes, int)
+    assert_type(vfs.fork(), VirtualFileSystem)
+    vfs.backup(b"copy.db")  # type: ignore[arg-type]
+    vfs.backup(path, lambda: None)  # type: ignore[arg-type,misc]
 
 
 def whole_files(vfs: VirtualFileSystem, path: Path) -> None:
@@ -171,15 +190,24 @@ def layers(vfs: VirtualFileSystem) -> None:
 
 
 def batches(vfs: VirtualFileSystem) -> None:
-    assert_type(vfs.atomic_batch(), AbstractContextManager[None])
-    with vfs.atomic_batch() as nothing:
-        assert_type(nothing, None)
+    assert_type(vfs.atomic_batch(), Batch)
+    with vfs.atomic_batch() as batch:
+        assert_type(batch, Batch)
+        assert_type(batch.rollback(), None)
+    assert_type(vfs.savepoint(), Savepoint)
+    with vfs.savepoint() as mark:
+        assert_type(mark, Savepoint)
+        assert_type(mark.reset(), None)
+        assert_type(mark.release(), None)
 
 
-def records(stat: StatResult, finding: Finding) -> None:
+def records(stat: StatResult, finding: Finding, repair: Repair) -> None:
     assert_type(stat.st_mtime, float)
     assert_type(stat.st_mtime_ns, int)
     assert_type(stat.source_layer, str)
     assert_type(stat.is_directory, bool)
     assert_type(finding.rule, int)
     assert_type(str(finding), str)
+    assert_type(repair.rule, int)
+    assert_type(repair.action, str)
+    assert_type(str(repair), str)

@@ -35,8 +35,8 @@ OF_ONE_PATH: dict[str, tuple[int, type[OSError]]] = {
     "stale": (errno.ESTALE, OSError),
     "no_access": (errno.EACCES, PermissionError),
     "batch_lost": (errno.ECANCELED, errors.BatchLost),
+    "batch_given_up": (errno.ECANCELED, errors.BatchLost),
     "needs_recovery": (errno.EROFS, OSError),
-    "sync_in_batch": (errno.EINVAL, OSError),
     "root_busy": (errno.EBUSY, errors.RootRefused),
     "root_is_a_directory": (errno.EISDIR, errors.RootIsADirectory),
     "root_exists": (errno.EEXIST, errors.RootExists),
@@ -53,11 +53,15 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("batch_lost", ("x.db",), errno.ECANCELED, "start it again"),
     ("busy", ("x.db", 2.5), errno.EBUSY, "2.5 s; try again"),
     ("foreign", ("x.db", "why"), errno.EINVAL, r"\(why\); it was left as it is"),
+    ("strange_journal", ("x.db",), errno.EINVAL, "journal"),
     ("too_new", ("x.db", 7, 1), errno.EINVAL, "format 7, .* up to 1; update"),
     ("corrupt", ("x.db", "why"), errno.EIO, r"\(why\); restore it"),
     ("needs_recovery", ("x.db",), errno.EROFS, "open it once for writing"),
-    ("sync_in_batch", ("x.db",), errno.EINVAL, "after that"),
+    ("batch_given_up", ("x.db",), errno.ECANCELED, "rollback.*; leave it and start"),
+    ("in_batch", ("x.db", "it"), errno.EINVAL, "it is not .*; leave the batch first"),
+    ("in_savepoint", ("x.db", "it"), errno.EINVAL, "it is not .*; release it first"),
     ("stale", ("x.db",), errno.ESTALE, "open it again"),
+    ("busy_handle", ("x.db", 2.5), errno.EBUSY, "2.5 s.* a handle of its own"),
     ("busy_below", ("x.db", 2.5), errno.EBUSY, "2.5 s .* leave one of the batches"),
     ("changed_meanwhile", ("x.db",), errno.EBUSY, "changed .* try again"),
 ]
@@ -72,6 +76,16 @@ OF_A_LAYER: dict[str, type[Exception]] = {
     "not_a_layer": errors.InvalidType,
     "not_a_file_system": errors.InvalidType,
 }
+
+# The factories for a call that makes no sense just now, and what to do instead.
+OF_A_CALL: list[tuple[str, tuple[str, ...], type[Exception], str]] = [
+    ("batch_is_open", (), errors.InvalidArgument, "one `with` at a time"),
+    ("batch_not_open", (), errors.InvalidArgument, "not open"),
+    ("batch_of_another_thread", (), errors.InvalidArgument, "another thread"),
+    ("savepoint_is_gone", (), errors.InvalidArgument, "make another"),
+    ("savepoint_of_file", ("x.db",), errors.InvalidArgument, r"'x\.db' .*fork\(\) of"),
+    ("not_picklable", (), errors.InvalidType, r"use one in a file, or backup\(\) it"),
+]
 
 FACTORIES = {
     name
@@ -89,10 +103,12 @@ def factory(name: str) -> Callable[..., OSError]:
 
 def test_factories_all_are_tested_here() -> None:
     tested = {*OF_ONE_PATH, *OF_TWO_PATHS, *(name for name, *_ in REMEDIES)}
-    tested |= OF_A_LAYER.keys() | {"layer_failed"}
+    tested |= OF_A_LAYER.keys() | {"layer_failed", "forked_in_use"}
+    tested |= {name for name, *_ in OF_A_CALL}
 
     assert FACTORIES - tested == {
         "onto_itself",
+        "naming",
         "from_errno",
         "closed",
         "both_named",
@@ -152,6 +168,24 @@ def test_refused_layer_is_named(name: str) -> None:
 
     assert type(error) is OF_A_LAYER[name]
     assert ("'base'" in str(error)) != name.startswith("not_a_")
+
+
+@pytest.mark.parametrize(("name", "args", "kind", "remedy"), OF_A_CALL)
+def test_refused_call_says_what_to_do(
+    name: str, args: tuple[str, ...], kind: type[Exception], remedy: str
+) -> None:
+    error = factory(name)(*args)
+
+    assert type(error) is kind
+    assert re.search(remedy, str(error))
+
+
+def test_forked_in_use_names_the_memory_and_what_to_do() -> None:
+    error = errors.forked_in_use()
+
+    assert type(error) is OSError
+    assert (error.errno, error.filename) == (errno.ESTALE, ":memory:")
+    assert "fork while no thread uses it" in str(error)
 
 
 @pytest.mark.parametrize(

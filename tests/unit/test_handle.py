@@ -1,4 +1,4 @@
-"""Handles below the buffers: the raw file, the list of open ones, the wrapping."""
+"""Handles below the buffers: the raw file, and its wrapping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stratavfs import _handle, _modes
-from stratavfs._handle import ChunkFile, OpenHandles
+from stratavfs._handle import ChunkFile
 from stratavfs._openfile import InodeFile
 from stratavfs.records import VPath
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stratavfs import VirtualFileSystem
-    from stratavfs._tree import Pin
+    from stratavfs._pins import Pin
 
 PATH = VPath("/f")
 
@@ -31,7 +31,8 @@ def raw_of(vfs: VirtualFileSystem, mode: str = "r+b") -> ChunkFile:
     vfs.write_bytes(PATH, b"0123456789")
     how = _modes.parse(mode)
     file = vfs._copy_up.open_file(PATH)
-    return ChunkFile(vfs._store, file, how, PATH, vfs._clock, vfs._handles)
+    forget = vfs._handles.discard
+    return ChunkFile(vfs._store, file, how, PATH, vfs._clock, forget)
 
 
 def pin_of(raw: ChunkFile) -> Pin:
@@ -257,13 +258,13 @@ def test_file_that_another_process_took_away_is_stale(
 ) -> None:
     with raw_of(mem) as file:
         with mem._store.transaction:  # as another connection would, without our pins
-            mem._layers.rooms[1]._pins.clear()
+            mem._layers.rooms[1].pins.held.clear()
             mem._edits.remove(PATH, 1)
 
         with pytest.raises(OSError) as caught:
             getattr(file, verb)(*args)
 
-        mem._layers.rooms[1]._pins[pin_of(file).inode] = pin_of(file)
+        mem._layers.rooms[1].pins.held[pin_of(file).inode] = pin_of(file)
     assert (caught.value.errno, caught.value.filename) == (errno.ESTALE, PATH)
 
 
@@ -275,81 +276,6 @@ def test_forgotten_file_warns_and_closes(mem: VirtualFileSystem) -> None:
         files.clear()
 
     assert pin.handles == 0
-
-
-# --- the list of open handles ---------------------------------------------------------
-
-
-def test_open_handles_forget_what_is_closed(mem: VirtualFileSystem) -> None:
-    handles = mem._handles
-
-    with mem.open(PATH, "wb") as one, mem.open(PATH, "rb"):
-        assert len(handles) == 2
-        one.close()
-        assert len(handles) == 1
-
-    assert len(handles) == 0
-
-
-def test_open_handles_flush_writes_every_buffer(mem: VirtualFileSystem) -> None:
-    with (
-        mem.open("/a", "w") as text,
-        mem.open("/b", "wb") as data,
-        mem.open("/b", "rb"),
-    ):
-        text.write("text")
-        data.write(b"data")
-
-        mem._handles.flush()
-
-        assert (mem.read_bytes("/a"), mem.read_bytes("/b")) == (b"text", b"data")
-
-
-def test_open_handles_close_returns_what_was_open(mem: VirtualFileSystem) -> None:
-    one, two = mem.open("/a", "wb"), mem.open("/b", "wb")
-    one.write(b"data")
-    two.close()
-
-    still_open = mem._handles.close()
-
-    assert still_open == [one]
-    assert one.closed
-    assert (mem.read_bytes("/a"), len(mem._handles)) == (b"data", 0)
-    assert mem._handles.close() == []
-
-
-def test_open_handles_close_one_failing_closes_the_others(
-    mem: VirtualFileSystem,
-) -> None:
-    with suppress(KeyError), mem.atomic_batch():
-        stale = mem.open("/a", "wb")
-        raise KeyError
-    healthy = mem.open("/b", "wb")
-    stale.write(b"lost")
-    healthy.write(b"kept")
-
-    with pytest.raises(OSError) as caught:
-        mem._handles.close()
-
-    assert caught.value.errno == errno.ESTALE
-    assert (stale.closed, healthy.closed, len(mem._handles)) == (True, True, 0)
-    assert mem.read_bytes("/b") == b"kept"
-
-
-def test_open_handles_hold_none_alive(mem: VirtualFileSystem) -> None:
-    handles = OpenHandles()
-    with raw_of(mem) as raw:
-        buffered = io.BufferedRandom(raw)
-        handles.add(raw, buffered)
-        assert handles._living() == [buffered]
-        buffered.detach()
-        del buffered
-        gc.collect()
-
-        assert handles._living() == []
-        handles.discard(raw)
-        handles.discard(raw)
-        assert len(handles) == 0
 
 
 # --- wrapping -------------------------------------------------------------------------
@@ -397,7 +323,7 @@ def test_wrap_text_is_utf8_and_keeps_the_mode(mem: VirtualFileSystem) -> None:
 
 
 def test_wrap_that_fails_leaves_nothing_open(mem: VirtualFileSystem) -> None:
-    before = len(mem._layers.rooms[1]._pins)
+    before = len(mem._layers.rooms[1].pins.held)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -405,4 +331,4 @@ def test_wrap_that_fails_leaves_nothing_open(mem: VirtualFileSystem) -> None:
             wrapped(mem, "r", encoding="no such encoding")
         gc.collect()
 
-    assert len(mem._layers.rooms[1]._pins) == before == 0
+    assert len(mem._layers.rooms[1].pins.held) == before == 0

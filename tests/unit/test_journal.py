@@ -109,7 +109,7 @@ def test_sync_inside_a_batch_is_refused_and_the_batch_goes_on(tmp_path: Path) ->
     with VirtualFileSystem(path) as vfs:
         with vfs.atomic_batch():
             vfs.write_text("/a", "kept")
-            with pytest.raises(OSError, match="after that") as caught:
+            with pytest.raises(OSError, match="leave the batch first") as caught:
                 vfs.sync()
 
         assert caught.value.errno == errno.EINVAL

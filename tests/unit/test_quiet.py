@@ -14,13 +14,11 @@ from tests import ground
 from tests.concurrency.test_processes import Peer
 
 from stratavfs import LayerFailed, VirtualFileSystem
-from stratavfs._store import Store
+from stratavfs._connection import Connecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from stratavfs._quiet import QuietStore
 
 LARGE = b"o" * 1000
 CHUNK = 64
@@ -177,10 +175,10 @@ def test_open_by_path_of_a_log_that_cannot_be_read_is_refused(
         killed = base + ".killed"
         ground.copy_as_killed(base, killed)
 
-    def refuse(self: QuietStore) -> Any:
+    def refuse(self: Connecting) -> Any:
         raise PermissionError(errno.EACCES, "no place for -shm", killed)
 
-    monkeypatch.setattr(Store, "_open_read_only", refuse)
+    monkeypatch.setattr(Connecting, "open_read_only", refuse)
     vfs = make_vfs()
 
     with pytest.raises(PermissionError) as caught:

@@ -8,12 +8,14 @@ far it expands, and every open one reads the archive on its own.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 from binascii import crc32
+from bisect import bisect
 from contextlib import contextmanager, nullcontext
-from errno import EACCES, EINVAL, EIO, ESTALE
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from errno import EACCES, EFBIG, EINVAL, EIO, ESTALE
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 from stratavfs import errors
 
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 _ENCRYPTED: Final = 1
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _STEP: Final = 1 << 16  # bytes unpacked at once
+_STORED, _DEFLATED, _BZIP2, _LZMA = 0, 8, 12, 14  # the numbers of the format
+# Bytes that a packed one can give. Deflate: 258 for two bits; bzip2: 46 million for 34
+# bytes; LZMA: 273 for fourteen choices of 0.022 bits.
+_MOST: Final = {_STORED: 1, _DEFLATED: 1032, _BZIP2: 1 << 21, _LZMA: 1 << 13}
+_ENTRY: Final = b"PK\1\2"  # begins what the directory says of a member
+_ENTRY_MOST: Final = 512  # bytes of that, in the middle
+_TAIL: Final = 1 << 17  # bytes in which the end of the directory is looked for
+_HARMLESS: Final = 1 << 28  # bytes that a member may unpack to, whatever its ratio
 
 
 def stamp_of(found: os.stat_result) -> tuple[int, ...]:
@@ -77,8 +87,108 @@ class OpenArchive:
             self.file.close()
 
 
-def open_member(archive: OpenArchive, record: ZipInfo) -> io.RawIOBase:
-    """Open a member, found by the header that lies before it."""
+# --- which there are ------------------------------------------------------------------
+
+
+def directory_of(
+    archive: OpenArchive, max_members: int
+) -> tuple[list[ZipInfo], Places]:
+    """Return what the archive says of its members, and where they lie.
+
+    Raises:
+        OSError: (EINVAL) it is no zip archive, or a damaged one; (EFBIG) it has more
+            than *max_members*.
+    """
+    import zipfile  # noqa: PLC0415 - it loads every compressor
+
+    try:
+        bounded = _Bounded(archive, max_members)
+        with zipfile.ZipFile(cast("BinaryIO", bounded)) as opened:
+            records = opened.infolist()
+            return records, Places(records, opened.start_dir)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == EFBIG:
+            raise
+        message = f"no zip archive, or a damaged one ({error})"
+        raise archive.failure(EINVAL, message) from error
+
+
+class _Bounded:
+    """An archive whose directory is read at once, unless it is too much."""
+
+    def __init__(self, archive: OpenArchive, max_members: int) -> None:
+        self._archive = archive
+        self._most = max_members
+        self.seek, self.tell = archive.file.seek, archive.file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if size > max(_TAIL, self._most * _ENTRY_MOST):
+            raise self._refusal()
+        data = self._archive.file.read(size)
+        if data.startswith(_ENTRY) and data.count(_ENTRY) > self._most:
+            raise self._refusal()
+        return data
+
+    def _refusal(self) -> OSError:
+        message = (
+            f"the archive has more than {self._most} members; if it is to be trusted, "
+            "open it with a larger max_members"
+        )
+        return self._archive.failure(EFBIG, message)
+
+
+class Places:
+    """Where the members of an archive begin, so that none goes on into another."""
+
+    def __init__(self, records: list[ZipInfo], end: int) -> None:
+        names: dict[int, str] = {}
+        self._shared = {
+            record.header_offset
+            for record in records
+            if names.setdefault(record.header_offset, record.orig_filename)
+            != record.orig_filename
+        }
+        self._starts = [*sorted(names), end]
+
+    def end_of(self, record: ZipInfo) -> int:
+        """Return where the next member begins; one that two names share has no room."""
+        at = record.header_offset
+        if at in self._shared:
+            return at
+        return self._starts[min(bisect(self._starts, at), len(self._starts) - 1)]
+
+
+# --- one of them ----------------------------------------------------------------------
+
+
+def refuse_bomb(archive: OpenArchive, record: ZipInfo, max_ratio: float) -> None:
+    """Refuse a member that grows more than it can, or than anything of use does.
+
+    Raises:
+        OSError: (EIO) so much cannot be in its packed bytes; (EFBIG) it is large, and
+            more than *max_ratio* times its packed size.
+    """
+    size, packed = record.file_size, record.compress_size
+    if size > _MOST.get(record.compress_type, math.inf) * packed + _STEP:
+        message = f"{size} bytes cannot be packed into {packed}"
+        with _naming(archive, record):
+            raise ValueError(message)
+    if size > max(_HARMLESS, max_ratio * packed):
+        message = (
+            f"the member {record.orig_filename!r} unpacks to {size} bytes, more than "
+            f"{max_ratio:g} times the {packed} it is packed into; if it is to be "
+            "trusted, open the archive with a larger max_ratio"
+        )
+        raise archive.failure(EFBIG, message)
+
+
+def open_member(archive: OpenArchive, record: ZipInfo, end: int) -> io.RawIOBase:
+    """Open a member, found by the header that lies before it; it is over before *end*.
+
+    Raises:
+        PermissionError: it is encrypted.
+        OSError: (EIO) it is damaged.
+    """
     if record.flag_bits & _ENCRYPTED:
         message = f"the member {record.orig_filename!r} is encrypted"
         raise archive.failure(EACCES, message)
@@ -89,8 +199,12 @@ def open_member(archive: OpenArchive, record: ZipInfo) -> io.RawIOBase:
         if signature != b"PK\3\4":
             message = "it is not at its place"
             raise ValueError(message)
+        start = offset + _LOCAL_HEADER.size + name + extra
+        if start + record.compress_size > end:
+            message = "it goes on into what follows it"
+            raise ValueError(message)
     maker = _Unpacked if record.compress_type else _Content
-    return maker(archive, record, offset + _LOCAL_HEADER.size + name + extra)
+    return maker(archive, record, start)
 
 
 @contextmanager
@@ -203,7 +317,7 @@ class _Unpacked(_Content):
     def _next_piece(self) -> bytes:
         limit = min(_STEP, self._record.file_size - self._piece_at)
         if self._stream is None:
-            self._stream = _stream(self._record.compress_type, self._take)
+            self._stream = _stream(self._record, self._take)
         while not self._stream.eof:
             packed = self._take(_STEP) if self._stream.needs_input else b""
             piece = self._stream.decompress(packed, limit)
@@ -228,17 +342,17 @@ class _Stream(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _stream(compress_type: int, take: Callable[[int], bytes]) -> _Stream:
+def _stream(record: ZipInfo, take: Callable[[int], bytes]) -> _Stream:
     """Return what unpacks a member; *take* gives its first packed bytes."""
-    if compress_type == 8:  # noqa: PLR2004 - the numbers of the format
+    if record.compress_type == _DEFLATED:
         return _Inflate()
-    if compress_type == 12:  # noqa: PLR2004
+    if record.compress_type == _BZIP2:
         import bz2  # noqa: PLC0415 - each is loaded by the first who needs it
 
         return bz2.BZ2Decompressor()
-    if compress_type == 14:  # noqa: PLR2004
-        return _lzma(take)
-    message = f"compression {compress_type} is not known"
+    if record.compress_type == _LZMA:
+        return _lzma(record, take)
+    message = f"compression {record.compress_type} is not known"
     raise NotImplementedError(message)
 
 
@@ -265,11 +379,13 @@ class _Inflate:
         return piece
 
 
-def _lzma(take: Callable[[int], bytes]) -> _Stream:
+def _lzma(record: ZipInfo, take: Callable[[int], bytes]) -> _Stream:
     """Begin an LZMA stream, which the format gives a header of its own."""
     import lzma  # noqa: PLC0415
 
     settings, dictionary = struct.unpack("<4xBI", take(9))
+    # It is all kept in memory, and reaches back no further than to the first byte.
+    dictionary = min(dictionary, max(record.file_size, _STEP))
     return lzma.LZMADecompressor(
         lzma.FORMAT_RAW,
         filters=[

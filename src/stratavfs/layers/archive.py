@@ -14,14 +14,20 @@ import threading
 from bisect import bisect_left
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
-from errno import EINVAL, ESTALE
+from errno import ESTALE
 from functools import partial
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IMODE
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from stratavfs import errors
 from stratavfs._paths import PATH_LIMIT, ROOT, inside, normalize
-from stratavfs.layers._members import OpenArchive, open_member, stamp_of
+from stratavfs.layers._members import (
+    OpenArchive,
+    directory_of,
+    open_member,
+    refuse_bomb,
+    stamp_of,
+)
 from stratavfs.layers.protocol import Layer
 from stratavfs.records import Inode, InodeId, VPath
 
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from zipfile import ZipInfo
 
     from stratavfs._paths import StrPath
+    from stratavfs.layers._members import Places
 
 _UNIX: Final = {3, 19}  # makers that tell the mode: Unix, Darwin
 _DOS: Final = {0, 10, 14}  # ... that may mean a separator by a backslash
@@ -51,17 +58,24 @@ class ZipLayer(Layer):
     Stored members are read at their place. Packed ones are unpacked as far as they are
     read, and from the start again to go back; no more bytes come out than the archive's
     directory says. Checksums are compared where a member is read from start to end.
-    Encrypted members are shown and cannot be opened.
+    Encrypted members are shown and cannot be opened, nor can those that overlap others,
+    claim more than their bytes can be, or unpack to more than 256 MiB and to more than
+    *max_ratio* times what they are packed into.
 
     Args:
         file: A path, which is opened when needed and never held; or a file object,
             which stays open and is taken as not changing.
         immutable: Promise that the file stays as it is, so that it is not looked at
             for every question.
+        max_ratio: How many times its packed size a large member may unpack to;
+            ``math.inf`` takes all.
+        max_members: How many members the archive may have, all of which are known at
+            once: about 1 KiB of memory each.
 
     Raises:
         FileNotFoundError: there is no file at the path.
-        OSError: (EINVAL) it is no zip archive, or its directory is damaged.
+        OSError: (EINVAL) it is no zip archive, or its directory is damaged; (EFBIG) it
+            has more members than *max_members*.
 
     >>> import io, zipfile
     >>> file = io.BytesIO()
@@ -74,8 +88,17 @@ class ZipLayer(Layer):
 
     kind = "zip"
 
-    def __init__(self, file: StrPath | BinaryIO, *, immutable: bool = False) -> None:
+    def __init__(
+        self,
+        file: StrPath | BinaryIO,
+        *,
+        immutable: bool = False,
+        max_ratio: float = 100,
+        max_members: int = 250_000,
+    ) -> None:
         self.immutable = immutable
+        self.max_ratio = max_ratio
+        self.max_members = max_members
         self._lock = threading.RLock()
         self._shared: BinaryIO | None = None
         if isinstance(file, str | os.PathLike):
@@ -88,10 +111,15 @@ class ZipLayer(Layer):
             message = f"file should be a path or a binary file object, not {file!r}"
             raise errors.InvalidType(message)
         with closing(self._opened()) as archive:
-            self._known = archive.stamp, _read_index(archive)
+            self._known = archive.stamp, _read_index(archive, max_members)
 
     def __reduce__(self) -> tuple[Callable[..., ZipLayer], tuple[object]]:
-        maker = partial(ZipLayer, immutable=self.immutable)
+        maker = partial(
+            ZipLayer,
+            immutable=self.immutable,
+            max_ratio=self.max_ratio,
+            max_members=self.max_members,
+        )
         return maker, (self._shared or self.location,)
 
     @property
@@ -123,12 +151,13 @@ class ZipLayer(Layer):
         Raises:
             FileNotFoundError: there is no file at *path*.
             PermissionError: it is encrypted.
-            OSError: (EIO) it is damaged.
+            OSError: (EIO) it is damaged; (EFBIG) it unpacks to too much.
         """
         archive = self._opened()
         try:
-            record = self._index_of(archive).record(path)
-            return io.BufferedReader(open_member(archive, record))
+            record, end = self._index_of(archive).record(path)
+            refuse_bomb(archive, record, self.max_ratio)
+            return io.BufferedReader(open_member(archive, record, end))
         except BaseException:
             archive.close()
             raise
@@ -167,7 +196,7 @@ class ZipLayer(Layer):
         """Return what *archive* holds, which may be another file by now."""
         with self._lock:
             if archive.stamp != self._known[0]:
-                self._known = archive.stamp, _read_index(archive)
+                self._known = archive.stamp, _read_index(archive, self.max_members)
             return self._known[1]
 
 
@@ -182,9 +211,13 @@ class _Index:
     """
 
     def __init__(
-        self, found: dict[str, tuple[Inode, ZipInfo]], skipped: list[tuple[str, str]]
+        self,
+        found: dict[str, tuple[Inode, ZipInfo]],
+        skipped: list[tuple[str, str]],
+        places: Places,
     ) -> None:
         self.skipped = skipped
+        self._places = places
         self._paths = sorted(found)
         self._members = {
             path: (found[path][0]._replace(id=InodeId(number)), found[path][1])
@@ -203,11 +236,12 @@ class _Index:
         number = inside(VPath(path)).count("/") << 32 | (first or 0)
         return self._implied._replace(id=InodeId(number))
 
-    def record(self, path: str) -> ZipInfo:
+    def record(self, path: str) -> tuple[ZipInfo, int]:
+        """Return what the directory says of the file at *path*, and where it ends."""
         member = self._members.get(path)
         if member is None or not member[0].is_file:
             raise errors.not_found(path)
-        return member[1]
+        return member[1], self._places.end_of(member[1])
 
     def kinds(self, directory: str) -> Iterator[tuple[str, int]]:
         """Yield (name, type bits) of all in *directory*; a directory may come twice."""
@@ -236,13 +270,15 @@ def _first_below(directory: str, paths: list[str]) -> int | None:
     return at if at < len(paths) and paths[at].startswith(start) else None
 
 
-def _read_index(archive: OpenArchive) -> _Index:
+def _read_index(archive: OpenArchive, max_members: int) -> _Index:
     """Read which members there are, and choose those that are shown."""
+    records, places = directory_of(archive, max_members)
     skipped = []
     found: dict[str, tuple[Inode, ZipInfo]] = {}
-    for record in _records(archive):
+    for record in records:
         try:
-            path, inode = _path_of(record), _inode_of(archive, record)
+            end = places.end_of(record)
+            path, inode = _path_of(record), _inode_of(archive, record, end)
         except ValueError as error:
             skipped.append((record.orig_filename, str(error)))
             continue
@@ -253,18 +289,7 @@ def _read_index(archive: OpenArchive) -> _Index:
     for covered in _covered(found):
         _, record = found.pop(covered)
         skipped.append((record.orig_filename, "a directory has its name"))
-    return _Index(found, skipped)
-
-
-def _records(archive: OpenArchive) -> list[ZipInfo]:
-    import zipfile  # noqa: PLC0415 - it loads every compressor
-
-    try:
-        with zipfile.ZipFile(archive.file) as opened:
-            return opened.infolist()
-    except Exception as error:
-        message = f"no zip archive, or a damaged one ({error})"
-        raise archive.failure(EINVAL, message) from error
+    return _Index(found, skipped, places)
 
 
 def _covered(found: dict[str, tuple[Inode, ZipInfo]]) -> list[str]:
@@ -295,7 +320,7 @@ def _path_of(record: ZipInfo) -> VPath:
         raise ValueError(error.strerror) from error
 
 
-def _inode_of(archive: OpenArchive, record: ZipInfo) -> Inode:
+def _inode_of(archive: OpenArchive, record: ZipInfo, end: int) -> Inode:
     """Return what is known of a member, or say likewise why it is not shown."""
     mode = record.external_attr >> 16 if record.create_system in _UNIX else 0
     is_directory = _name_of(record).endswith("/")
@@ -309,7 +334,7 @@ def _inode_of(archive: OpenArchive, record: ZipInfo) -> Inode:
     permissions = S_IMODE(mode) if mode else _PERMISSIONS[kind]
     time = _mtime_ns(record)
     if kind == S_IFLNK:
-        target = _target(archive, record)
+        target = _target(archive, record, end)
         return _inode(kind, permissions, time, len(target.encode()), target)
     return _inode(kind, permissions, time, record.file_size if kind == S_IFREG else 0)
 
@@ -328,13 +353,13 @@ def _inode(
     )
 
 
-def _target(archive: OpenArchive, record: ZipInfo) -> str:
+def _target(archive: OpenArchive, record: ZipInfo, end: int) -> str:
     """Return where a link leads, which is what it holds."""
     target = ""
     if record.file_size <= PATH_LIMIT:
         borrowed = OpenArchive(archive.file, archive.location, nullcontext())
         try:
-            target = (open_member(borrowed, record).readall() or b"").decode()
+            target = (open_member(borrowed, record, end).readall() or b"").decode()
         except OSError as error:
             raise ValueError(error.strerror) from error
     if not target or "\0" in target:

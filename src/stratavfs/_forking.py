@@ -1,0 +1,93 @@
+"""Forking: what a child may keep of the connections that it inherits.
+
+SQLite's connections do not survive a fork: parent and child would use one set of locks,
+and closing the child's copy may take the log away under the parent. So the child lets
+them lie, neither using nor closing them, and opens its own with its first question.
+
+Before a fork the locks of all stores are taken, so that no thread is inside SQLite at
+that moment; one that keeps a lock for longer than a moment is in a batch, between its
+calls.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import threading
+
+_MOMENT: Final = 0.05  # seconds to wait for a thread that is just asking
+
+
+class Inheriting(Protocol):
+    """What a child inherits: a store."""
+
+    lock: threading.RLock
+
+    def inherit(self, *, quiet: bool) -> None:
+        """Go on in the child; *quiet*: no other thread was using the connection."""
+
+    def reconnected(self) -> Any:
+        """Return a connection of this process's own."""
+
+
+class Inherited:
+    """Stands for a connection of the parent's until one of the child's is needed."""
+
+    in_transaction = False  # what was open is the parent's
+
+    def __init__(self, store: Inheriting) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store.reconnected(), name)
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+_stores: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_held: Final[list[Inheriting]] = []
+_left: Final[list[object]] = []
+
+
+def remember(store: Inheriting) -> None:
+    """Let *store* be told when it finds itself in a child."""
+    _stores.add(store)
+
+
+def leave(connection: object) -> None:
+    """Let *connection* never be closed in this process, not even at its end."""
+    _left.append(connection)
+    try:
+        import ctypes  # noqa: PLC0415 - needed by few
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    except (ImportError, AttributeError):  # not CPython: its list has to do
+        return
+
+
+def _before() -> None:
+    for store in [*_stores]:
+        if store.lock.acquire(timeout=_MOMENT):
+            _held.append(store)
+
+
+def _in_parent() -> None:
+    while _held:
+        _held.pop().lock.release()
+
+
+def _in_child() -> None:
+    held = [*_held]
+    _in_parent()
+    for store in [*_stores]:
+        store.inherit(quiet=any(store is one for one in held))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before, after_in_parent=_in_parent, after_in_child=_in_child
+    )
