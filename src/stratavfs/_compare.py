@@ -10,6 +10,7 @@ from stat import S_IFDIR, S_IFMT
 from typing import TYPE_CHECKING, Final
 
 from stratavfs._paths import ROOT, join, parent_of
+from stratavfs._stack import LOCAL
 from stratavfs.records import S_IFWHT, Change, Conflict, Explanation, LayerSay
 
 if TYPE_CHECKING:
@@ -101,6 +102,17 @@ def directories_above(path: VPath) -> list[VPath]:
 
 
 # --- conflicts ------------------------------------------------------------------------
+
+
+def which_layer(layers: LayerStack, path: VPath) -> str | None:
+    """Return the name of the layer that answers for *path*, None if none has it."""
+    kind, member = layers.answer(path)
+    if not kind:
+        entry = layers.locate(path, follow=False)
+        if entry.inode is None:
+            return None
+        member = entry.member
+    return LOCAL if member is None else member.name
 
 
 def holders(layers: LayerStack, path: VPath) -> list[tuple[str, bool]]:

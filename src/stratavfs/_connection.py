@@ -62,6 +62,7 @@ class Connecting:
         self._location = location  # as errors name it
         self.file = os.path.abspath(location)  # wherever the process goes later
         self._options = options
+        self._opened = False  # once before
 
     def beside(self, end: str) -> str:
         """Return the name of a file of SQLite's beside the container's own."""
@@ -87,6 +88,7 @@ class Connecting:
         except BaseException:
             cx.close()
             raise
+        self._opened = True
         return cx
 
     def refuse_foreign(self) -> None:
@@ -100,6 +102,8 @@ class Connecting:
         if names_another(self.beside("-journal")):
             raise errors.strange_journal(self._location)
         if not os.path.exists(self.file) or os.path.getsize(self.file) == 0:
+            if self._opened:  # it has been taken away, and is not made again
+                raise errors.not_found(self._location)
             if not writing:
                 raise errors.foreign(self._location, "it is empty")
             return

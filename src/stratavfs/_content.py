@@ -50,8 +50,7 @@ class Content:
         self._sound = _rows.Sound(store.location)
         self._chunk_size = store.chunk_size
         self._inline_limit = store.inline_limit
-        # Whole chunks, about a MiB of them: what is best copied at once.
-        self._step = max(1, _STEP // self._chunk_size) * self._chunk_size
+        self._step = max(1, _STEP // self._chunk_size) * self._chunk_size  # whole ones
 
     # --- reading ---------------------------------------------------------------------
 
@@ -77,9 +76,12 @@ class Content:
         if extent[1] is not None:
             return extent[1][offset:]
         with self._store.snapshot():
-            size = self.size(inode)
-            if size is None:
+            extent = self._extent(inode)  # it may have become another meanwhile
+            if extent is None:
                 return None
+            size, content = extent
+            if content is not None:
+                return content[offset:]
             if size - offset > _rows.MEMORY_LIMIT:
                 raise self._sound.unheld(size - offset, inode)
             try:
@@ -99,8 +101,7 @@ class Content:
         return self._read_large(inode, size)
 
     def _read_large(self, inode: InodeId, size: int) -> bytes:
-        # A BytesIO fills holes with zeros by itself, and gives its bytes away without
-        # copying them: half the memory of joining a list.
+        # It fills holes with zeros, and gives its bytes away without copying them.
         whole = io.BytesIO()
         last, least = (size - 1) // self._chunk_size, 0
         for idx, data in self._store.each(_sql.READ_CHUNKS, (inode, last)):

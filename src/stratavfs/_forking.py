@@ -1,12 +1,11 @@
 """Forking: what a child may keep of the connections that it inherits.
 
-SQLite's connections do not survive a fork: parent and child would use one set of locks,
-and closing the child's copy may take the log away under the parent. So the child lets
-them lie, neither using nor closing them, and opens its own with its first question.
-
-Before a fork the locks of all stores are taken, so that no thread is inside SQLite at
-that moment; one that keeps a lock for longer than a moment is in a batch, between its
-calls.
+SQLite's connections do not survive a fork: what a process knows of a file's locks and
+of its log stands once for all its connections, so that a child would share it with its
+parent, in the one that it inherits and in every new one. So there are none: before a
+fork all idle ones are closed, and each side opens its own with its next question. Where
+a batch is open that cannot be; it goes on in the parent, and is lost in the child, as
+is the file system with it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,9 @@ class Inheriting(Protocol):
 
     lock: threading.RLock
 
+    def let_go(self) -> None:
+        """Close the connection, if it is idle, up to the next question."""
+
     def inherit(self, *, quiet: bool) -> None:
         """Go on in the child; *quiet*: no other thread was using the connection."""
 
@@ -34,7 +36,7 @@ class Inheriting(Protocol):
 
 
 class Inherited:
-    """Stands for a connection of the parent's until one of the child's is needed."""
+    """Stands for a connection that was let go, until one is needed."""
 
     in_transaction = False  # what was open is the parent's
 
@@ -73,6 +75,7 @@ def _before() -> None:
     for store in [*_stores]:
         if store.lock.acquire(timeout=_MOMENT):
             _held.append(store)
+            store.let_go()
 
 
 def _in_parent() -> None:

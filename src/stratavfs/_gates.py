@@ -263,4 +263,4 @@ class Turn(Loan):
 
     def _wait(self) -> None:
         if not self._lock.acquire(timeout=self._timeout):
-            raise errors.busy_handle(self._location, self._timeout)
+            raise errors.busy_handle(self._location)

@@ -20,7 +20,6 @@ from stratavfs._content import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from stratavfs._modes import OpenMode
     from stratavfs._openfile import WritableFile
@@ -70,10 +69,7 @@ class ChunkFile(_RawFile):
         self.name = name
         self._at = at
         self._thread: int | None = threading.get_ident()  # that uses it
-        self._is_shared = self._is_settling = self._is_deaf = False
-        # The scope of each call: where several threads use it, one of them may hold a
-        # buffer's lock here, and a batch in another may wait for that buffer.
-        self._turn: AbstractContextManager[object] = threading.RLock()
+        self._is_shared = self._is_deaf = False
         self.opened_at = at  # last: it is whole
 
     @property
@@ -110,7 +106,7 @@ class ChunkFile(_RawFile):
         view = memoryview(buffer).cast("B")
         if not view:
             return 0
-        with self._turn:
+        with self._turn():
             count = self._known(self._file.read_into(self._at, view))
         self._at += count
         return count
@@ -123,7 +119,7 @@ class ChunkFile(_RawFile):
     def readall(self) -> bytes:
         self._require("reading", self._how.reading)
         try:
-            with self._turn:
+            with self._turn():
                 data = self._known(self._file.read(self._at))
         except OSError as error:
             raise errors.naming(error, self.name) from error.__cause__
@@ -141,7 +137,7 @@ class ChunkFile(_RawFile):
         if not view.nbytes or self._is_deaf:
             return view.nbytes
         view = view.cast("B")
-        with self._turn, self._store.transaction:
+        with self._turn(), self._store.transaction:
             # Appending goes to the end as it is now, whoever moved it.
             start = self._size() if self._how.appending else self._at
             end = start + len(view)
@@ -156,7 +152,7 @@ class ChunkFile(_RawFile):
         self._require("writing", self._how.writing)
         size = self._at if size is None else as_offset(size)
         check_size(size, self.name)
-        with self._turn, self._store.transaction:
+        with self._turn(), self._store.transaction:
             at = self._clock()
             if not self._file.for_writing(at).resize(size, at):
                 raise errors.stale(self.name)
@@ -171,7 +167,7 @@ class ChunkFile(_RawFile):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._require_open()
         offset, whence = as_offset(offset), operator.index(whence)
-        with self._turn:
+        with self._turn():
             at = self._target(offset, whence)
         check_size(at, self.name)
         self._at = at
@@ -219,9 +215,7 @@ class ChunkFile(_RawFile):
     def closed(self) -> bool:
         """Whether it is closed; io's buffers ask before each of their verbs.
 
-        So a buffer tells which thread uses it, before it takes its own lock. A batch
-        takes care of its own thread's handles only; one that is just flushing this one
-        is waited for, since it keeps the store's lock and waits for the buffer's.
+        So a buffer tells which thread uses it: a batch takes care of its own thread's.
         """
         if self._thread != threading.get_ident() and not self._is_shared:
             self._note_thread(threading.get_ident())
@@ -231,25 +225,25 @@ class ChunkFile(_RawFile):
         with _noting:
             self._is_shared = self._thread not in (None, me)
             self._thread = me
-            if self._is_shared:
-                self._turn = self._store.turn
-        if self._is_settling and self._is_shared:
-            with self._store.lock:
-                pass
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The scope of a call.
+
+        It comes with the lock of a buffer held, for which a batch in another thread may
+        be waiting; so where several threads use the handle, it waits for that batch no
+        longer than the timeout.
+        """
+        if self._is_shared:
+            with self._store.turn:
+                yield
+        else:
+            yield
 
     @property
     def is_closed(self) -> bool:
         """Whether it is closed, asked by nobody who uses it."""
         return _is_closed(self)
-
-    @contextmanager
-    def settling(self) -> Iterator[bool]:
-        """Tell whether it is this thread's, which flushes it within this scope."""
-        self._is_settling = True
-        try:
-            yield self.is_mine
-        finally:
-            self._is_settling = False
 
     @contextmanager
     def deaf(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from errno import ELOOP, ENOENT, ENOTDIR
 from stat import S_IFDIR, S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from stratavfs import _patterns, errors
 from stratavfs._entry import Entry
@@ -20,13 +20,15 @@ from stratavfs._underlays import ContainerLayer
 from stratavfs.records import S_IFWHT, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from stratavfs._openfile import Rooms, StreamFile
     from stratavfs._resolver import Resolver
     from stratavfs._underlays import Member
     from stratavfs.records import Inode
+
+T = TypeVar("T")
 
 LINK_LIMIT: Final = 40
 """Symbolic links followed for one path: MAXSYMLINKS of Linux."""
@@ -53,6 +55,11 @@ class LayerStack:
         one layer while keeping others waiting for another.
         """
         return _UNLOCKED if self.stack.resolver else self._lock
+
+    @property
+    def look(self) -> AbstractContextManager[object]:
+        """The gate of a call that asks several questions: with one layer, one state."""
+        return _UNLOCKED if self.stack.resolver else self._store.snapshot()
 
     # --- the layers, one after the other ---------------------------------------------
 
@@ -217,16 +224,6 @@ class LayerStack:
             layer = (member.layer.device, member.name)
         return StatResult._make(inode[:13] + layer)
 
-    def which_layer(self, path: VPath) -> str | None:
-        """Return the name of the layer that answers for *path*, None if none has it."""
-        kind, member = self.answer(path)
-        if not kind:
-            entry = self.locate(path, follow=False)
-            if entry.inode is None:
-                return None
-            member = entry.member
-        return LOCAL if member is None else member.name
-
     # --- content ---------------------------------------------------------------------
 
     def read(self, path: VPath) -> bytes:
@@ -309,15 +306,17 @@ class LayerStack:
         """Return the names in the directory at *path* in code point order."""
         if self.stack.resolver is not None:
             return [name for name, _ in self.kinds(path)]
-        found = self._tree.names(path)
-        return found or self._tree.names(self._directory(path))
+        return self._tree.names(path) or self._through(path, self._tree.names)
 
     def kinds(self, path: VPath) -> list[tuple[str, int]]:
         """Return (name, type bits) of all in the directory at *path*, links as such."""
         if self.stack.resolver is not None:
             return self._merged_kinds(self._directory(path))
-        found = self._tree.kinds(path)
-        return found or self._tree.kinds(self._directory(path))
+        return self._tree.kinds(path) or self._through(path, self._tree.kinds)
+
+    def _through(self, path: VPath, ask: Callable[[VPath], list[T]]) -> list[T]:
+        with self._store.snapshot():
+            return ask(self._directory(path))
 
     def _merged_kinds(self, directory: VPath) -> list[tuple[str, int]]:
         with self._lock:

@@ -83,15 +83,13 @@ class OpenHandles:
         """Flush the handles that this thread alone uses."""
         for handle, raw in self._attached():
             if raw.is_writable and raw.is_mine:
-                with raw.settling() as mine:
-                    if mine:
-                        handle.flush()
+                handle.flush()
 
     def drop(self, places: Places) -> None:
         """Throw away what the handles of this thread have buffered."""
         for handle, raw in self._attached():
-            with raw.settling() as mine, raw.deaf(), suppress(ValueError):
-                if mine:  # ValueError: it was just being closed
+            if raw.is_mine:
+                with raw.deaf(), suppress(ValueError):  # it was just being closed
                     if raw.is_writable:
                         handle.flush()
                     if places.get(raw, raw.opened_at) is not None:

@@ -29,20 +29,32 @@ ATTEMPTS: Final = 3
 """Times a file is looked up or read again that changed or went meanwhile."""
 
 
+class Closing(Protocol):
+    """What may be closed while it is asked."""
+
+    is_closed: bool
+
+
 class Failing:
-    """A scope in which whatever a layer raises gets the layer's name and the path."""
+    """A scope in which whatever a layer raises gets the layer's name and the path.
 
-    __slots__ = ("_name", "_path")
+    While the *stack* is being closed, what is raised says that.
+    """
 
-    def __init__(self, name: str, path: VPath) -> None:
+    __slots__ = ("_name", "_path", "_stack")
+
+    def __init__(self, name: str, path: VPath, stack: Closing | None = None) -> None:
         self._name = name
         self._path = path
+        self._stack = stack
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Exception):
+            if self._stack is not None and self._stack.is_closed:
+                raise errors.closed() from error
             raise errors.layer_failed(self._name, self._path, error) from error
 
 

@@ -10,6 +10,7 @@ meanwhile is read again.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -58,8 +59,15 @@ class QuietStore(Store):
         self._logs = [self.beside(end) for end in ("-wal", "-journal")]
         self._quiet = not self._has_log()
         self._seen = self._look()
-        opened = connecting.open_read_only
-        return connecting.open_immutable() if self._quiet else opened()
+        if self._quiet:
+            try:
+                return connecting.open_immutable()
+            except OSError as error:  # somebody has just begun to write
+                if error.errno != errno.EROFS:
+                    raise
+                self._quiet = False
+                self._seen = self._look()
+        return connecting.open_read_only()
 
     def _look(self) -> Look:
         """Return what changes with the file: with its log open, only when replaced."""

@@ -67,6 +67,7 @@ class Underlay:
         self._close = close
         self.given = keep  # an owner that nobody else remembers must not be closed
         self._removed = False
+        self.is_closed = False  # together with its stack
 
     @property
     def local(self) -> ContainerLayer | ForeignLayer:
@@ -207,6 +208,11 @@ class Stack:
             raise errors.no_such_layer(name)
         underlay.priority = priority
         self._set_underlays([*self._underlays])
+
+    def say_closed(self) -> None:
+        """Let who is just asking learn that all of this is being closed."""
+        for underlay in (self._itself, *self._underlays):
+            underlay.is_closed = True
 
     def close(self) -> None:
         """Give up all underlays."""

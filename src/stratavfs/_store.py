@@ -50,10 +50,12 @@ class Store:
         # Called, inside the lock, after anything was rolled back.
         self.after_rollback: list[Callable[[], None]] = []
         self.after_replaced: list[Callable[[], None]] = []  # or after the file was
+        self.after_let_go: list[Callable[[], None]] = []  # of the connection
         self.after_fork: list[Callable[[], None]] = []  # in the child
         self.scopes = Scopes(self)
         self._ended, self.watched = 0, False  # write scopes; lies below another one
         self._left_batch = False  # in order to be closed
+        self._lost = False  # by a fork
         self._closed, self.shared = False, location != MEMORY and not options.immutable
         self._connecting = Connecting(location, options)
         self.file, self.beside = self._connecting.file, self._connecting.beside
@@ -189,26 +191,37 @@ class Store:
             self._cx.close()
             self._cx = self._open()
 
+    def let_go(self) -> None:
+        """Close the connection, if it is idle, up to the next question."""
+        if self._closed or self.location == MEMORY or self._cx.in_transaction:
+            return
+        self._cx.close()
+        self._cx = _forking.Inherited(self)  # type: ignore[assignment]  # until asked
+        self.changed()  # a new connection counts the changes of others from anew
+        for listener in self.after_let_go:
+            listener()
+
     def inherit(self, *, quiet: bool) -> None:
-        """Go on in a child that was forked with the connection open.
+        """Go on in a child that was forked.
 
         A container in memory is a copy there, as all of the memory is.
         """
-        if not quiet:  # it belongs to a thread that this child has not
+        if not quiet:  # the lock belongs to a thread that this child has not
             self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001
             self.scopes.forget()
-        if self._closed or (quiet and self.location == MEMORY):
-            return
-        self.changed()  # a new connection counts the changes of others from anew
-        _forking.leave(self._cx)
-        self._cx = _forking.Inherited(self)  # type: ignore[assignment]  # until it is asked
         for listener in self.after_fork:
             listener()
+        let_go = isinstance(self._cx, _forking.Inherited)
+        if self._closed or let_go or (quiet and self.location == MEMORY):
+            return
+        _forking.leave(self._cx)
+        self._lost = True  # it was in use
+        self._cx = _forking.Inherited(self)  # type: ignore[assignment]
 
     def reconnected(self) -> sqlite3.Connection:
         """Return a connection of this process's own."""
-        if self.location == MEMORY:
-            raise errors.forked_in_use()
+        if self._lost:
+            raise errors.forked_in_use(self.location)
         self._cx = self._open()
         return self._cx
 
@@ -305,6 +318,8 @@ class Store:
 
     def rolled_back(self) -> None:
         """Tell all who keep something of what is taken back now."""
+        if self._lost:  # nobody can ask it
+            return
         for listener in self.after_rollback:
             listener()
 

@@ -44,7 +44,7 @@ class Tree:
         self.mark_orphan, self.collect_orphans = pins.mark_orphan, pins.collect_orphans
         store.after_rollback.append(self._hiding.forget)
         store.after_replaced.append(self._hiding.forget)
-        store.after_fork.append(self._hiding.forget)
+        store.after_let_go.append(self._hiding.forget)
 
     # --- asking ----------------------------------------------------------------------
 

@@ -87,6 +87,9 @@ class Below(Protocol):
 class Underlay(Protocol):
     """What was added to a stack, with all its layers: counts the handles on them."""
 
+    is_closed: bool
+    """Whether it was given up together with the stack."""
+
     def hold(self) -> None:
         """Count one handle more."""
 
@@ -229,7 +232,7 @@ class Member:
         try:
             return self.layer.find(inner)
         except _FAILURES as error:
-            raise errors.layer_failed(self.name, path, error) from error
+            raise self.failed(path, error) from error
 
     def type_of(self, path: VPath) -> int:
         inner = self.inner(path)
@@ -238,7 +241,7 @@ class Member:
         try:
             return self.layer.type_of(inner)
         except _FAILURES as error:
-            raise errors.layer_failed(self.name, path, error) from error
+            raise self.failed(path, error) from error
 
     def kinds(self, path: VPath, limit: int = -1) -> list[tuple[str, int]]:
         inner = self.inner(path)
@@ -271,7 +274,7 @@ class Member:
         try:
             return self.layer.content(inner)
         except _FAILURES as error:
-            raise errors.layer_failed(self.name, path, error) from error
+            raise self.failed(path, error) from error
 
     def stat(self, path: VPath) -> StatResult | None:
         inner = self.inner(path) if self._cut else path
@@ -280,7 +283,7 @@ class Member:
         try:
             return self.layer.stat(inner, self.name)
         except _FAILURES as error:
-            raise errors.layer_failed(self.name, path, error) from error
+            raise self.failed(path, error) from error
 
     def open_file(self, path: VPath) -> InodeFile | StreamFile | None:
         inner = self.inner(path)
@@ -310,6 +313,12 @@ class Member:
         with self.failing(path):
             scope.__exit__(None, None, None)
 
+    def failed(self, path: VPath, error: Exception) -> Exception:
+        """Return what to raise for *error*: that the stack is closed, if it is."""
+        if self.top.is_closed:
+            return errors.closed()
+        return errors.layer_failed(self.name, path, error)
+
     def failing(self, path: VPath) -> Failing:
         """Return a scope that names the layer and *path* in whatever is raised."""
-        return Failing(self.name, path)
+        return Failing(self.name, path, self.top)

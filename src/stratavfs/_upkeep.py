@@ -26,7 +26,8 @@ def backup(
     store: Store, target: str, progress: Callable[[Progress], object] | None
 ) -> None:
     """Make a copy of the container at *target*, where nothing may be."""
-    (page_size,) = store.row(_sql.PAGE_SIZE)
+    with store.lock:
+        (page_size,) = store.row(_sql.PAGE_SIZE)
 
     def tell(left: int, pages: int) -> None:
         if progress is not None:

@@ -223,12 +223,12 @@ def busy_below(location: str, timeout: float) -> OSError:
     return OSError(EBUSY, message, location)
 
 
-def busy_handle(location: str, timeout: float) -> OSError:
+def busy_handle(path: str) -> OSError:
     message = (
-        f"another thread held a batch for more than {timeout:g} s, maybe waiting for "
-        "this handle; give each thread a handle of its own"
+        "several threads use this handle, and one of them keeps a batch open for too "
+        "long; give each thread a handle of its own"
     )
-    return OSError(EBUSY, message, location)
+    return OSError(EBUSY, message, path)
 
 
 def layer_failed(name: str, path: str, cause: Exception) -> LayerFailed:
@@ -354,12 +354,12 @@ def not_picklable() -> InvalidType:
     return InvalidType(message)
 
 
-def forked_in_use() -> OSError:
+def forked_in_use(location: str) -> OSError:
     message = (
-        "this file system in memory was in use by another thread when the process "
-        "forked, and is lost in the child; fork while no thread uses it"
+        "this file system was in use when the process forked, and is lost in the "
+        "child; fork while no thread uses it, and outside batches"
     )
-    return OSError(ESTALE, message, ":memory:")
+    return OSError(ESTALE, message, location)
 
 
 def strange_journal(location: str) -> ForeignDatabase:

@@ -221,9 +221,10 @@ class VirtualFileSystem:
             left_open = self._handles.close()
         finally:
             try:
-                self._layers.stack.close()
-            finally:
+                self._layers.stack.say_closed()
                 self._store.close()
+            finally:
+                self._layers.stack.close()
         for handle in left_open:  # last, so that a warning made an error stops nothing
             message = f"closed with its file system: {handle!r}"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=handle)
@@ -675,7 +676,7 @@ class VirtualFileSystem:
     def samefile(self, path1: StrPath, path2: StrPath) -> bool:
         """Tell whether both paths lead to one file or directory."""
         path1, path2 = normalize(path1), normalize(path2)
-        with self._layers.gate:
+        with self._layers.look:
             first, second = self._layers.stat(path1), self._layers.stat(path2)
         return os.path.samestat(first, second)  # type: ignore[arg-type]  # same fields
 
@@ -776,7 +777,7 @@ class VirtualFileSystem:
             OSError: (ENODATA) there is none of that name.
         """
         path, attribute = normalize(path), checked_attribute(attribute)
-        with self._layers.gate:
+        with self._layers.look:
             entry = self._layers.locate(path, follow=follow_symlinks)
             found = self._layers.xattrs(entry)
         if attribute not in found:
@@ -820,7 +821,7 @@ class VirtualFileSystem:
     ) -> list[str]:
         """Return the names of the extended attributes of *path*, sorted."""
         path = normalize(path)
-        with self._layers.gate:
+        with self._layers.look:
             entry = self._layers.locate(path, follow=follow_symlinks)
             return sorted(self._layers.xattrs(entry))
 
@@ -887,7 +888,7 @@ class VirtualFileSystem:
         One statement brings names, kinds and all that ``stat`` knows.
         """
         path = normalize(path)
-        with self._layers.gate:
+        with self._layers.look:
             found = self._layers.children(path)
         stat_of, follow = self._layers.stat_of, self._follow
         return _search.ScandirIterator(
@@ -1039,7 +1040,7 @@ class VirtualFileSystem:
         (['/lib/b.py'], ['/a.py', '/lib/b.py', '/lib/deep/c.py'])
         """
         parsed = _patterns.parse(pattern)
-        with self._layers.gate:
+        with self._layers.look:
             return sorted(_search.glob(self._layers, parsed))
 
     def iglob(self, pattern: StrPath) -> Iterator[str]:
@@ -1145,8 +1146,8 @@ class VirtualFileSystem:
     def which_layer(self, path: StrPath) -> str | None:
         """Return the name of the layer that answers for *path*, None if none has it."""
         path = normalize(path)
-        with self._layers.gate:
-            return self._layers.which_layer(path)
+        with self._layers.look:
+            return _compare.which_layer(self._layers, path)
 
     def which_layer_detailed(self, path: StrPath) -> dict[str, object]:
         """Return which layers have *path*, hidden or not, and which one answers for it.
@@ -1155,8 +1156,8 @@ class VirtualFileSystem:
         'local'
         """
         path = normalize(path)
-        with self._layers.gate:
-            winner = self._layers.which_layer(path)
+        with self._layers.look:
+            winner = _compare.which_layer(self._layers, path)
             layers = [
                 {"name": name, "has_file": has}
                 for name, has in _compare.holders(self._layers, path)
@@ -1180,7 +1181,7 @@ class VirtualFileSystem:
         """
         path = normalize(path)
         self._store.require_open()
-        with self._layers.gate:
+        with self._layers.look:
             return _compare.explain(self._layers, path)
 
     def conflicts(self, path: StrPath = "/") -> list[Conflict]:
@@ -1191,7 +1192,7 @@ class VirtualFileSystem:
         """
         path = normalize(path)
         self._store.require_open()
-        with self._layers.gate:
+        with self._layers.look:
             return sorted(_compare.conflicts(self._layers, path))
 
     def diff(self, path: StrPath = "/") -> list[Change]:
@@ -1211,7 +1212,7 @@ class VirtualFileSystem:
         """
         path = normalize(path)
         self._store.require_open()
-        with self._layers.gate:
+        with self._layers.look:
             return sorted(_compare.changes(self._layers, path))
 
     def revert(self, path: StrPath) -> None:
@@ -1252,7 +1253,7 @@ class VirtualFileSystem:
     def _flatten_into(self, target: VirtualFileSystem) -> None:
         if target is self:
             raise errors.onto_itself()
-        with target._writing(target.db_path), self._store.loan:
+        with target._writing(target.db_path), self._store.loan, self._layers.look:
             target._grafts.flatten(self._layers, self._clock(), target.db_path)
 
     def apply_to(self, target: VirtualFileSystem) -> None:
@@ -1271,7 +1272,7 @@ class VirtualFileSystem:
             raise errors.not_a_file_system(target)
         if target is self:
             raise errors.onto_itself()
-        with target._writing(target.db_path), self._store.loan:
+        with target._writing(target.db_path), self._store.loan, self._layers.look:
             target._grafts.apply(self._layers, self._clock())
 
     # --- batches ---------------------------------------------------------------------

@@ -189,6 +189,9 @@ def test_handle_written_by_all_threads_in_and_out_of_batches_hangs_nowhere(
     def scenario() -> None:
         vfs = VirtualFileSystem(tmp_path / "c.db", 64, timeout=SHORT)
         file = vfs.open("/shared", "ab", size)
+        # Who uses it first, alone, waits for any batch; from the second thread on all
+        # are known to share it.
+        file.write(b"first\n")
         lines = [
             line
             for found in threads_of(lambda nth: write_lines(vfs, file, nth))
@@ -231,6 +234,35 @@ def threads_of(work: Callable[[int], Any]) -> list[Any]:
     )
     assert raised == []
     return found
+
+
+@pytest.mark.parametrize("call", ["flush", "batch"])
+def test_flush_passes_over_handles_that_other_threads_just_close(
+    shared: Vfs, call: str
+) -> None:
+    def come_and_go(nth: int) -> None:
+        for number in range(ROUNDS * 5):
+            with shared.open(f"/{nth}", "r+b", 16) as file:
+                assert file.read(10) == b"x" * 10
+                file.seek(50 + number)
+                file.write(b"x" * 20)
+
+    def flush() -> None:
+        for _ in range(ROUNDS * 5):
+            if call == "flush":
+                shared.flush()
+            else:
+                with shared.atomic_batch():
+                    pass
+
+    for nth in range(3):
+        shared.write_bytes(f"/{nth}", b"x" * 50)
+
+    raised = together(flush, flush, *(partial(come_and_go, nth) for nth in range(3)))
+
+    assert raised == []
+    for nth in range(3):
+        assert shared.read_bytes(f"/{nth}") == b"x" * (50 + ROUNDS * 5 + 19)
 
 
 @pytest.mark.parametrize("call", ["flush", "sync", "close"])

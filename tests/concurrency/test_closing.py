@@ -60,11 +60,6 @@ def patch(vfs: Vfs, _: Path) -> None:
         file.read(10)
 
 
-def read_lines(vfs: Vfs, _: Path) -> None:
-    with vfs.open("/lines", encoding="utf-8") as file:
-        assert {*file} == {"line\n"}
-
-
 def use_unlinked(vfs: Vfs, _: Path) -> None:
     name = f"/unlinked/{next(numbers)}"
     with vfs.open(name, "w+b") as file:
@@ -104,7 +99,6 @@ CALLS: dict[str, Call] = {
     "write": lambda vfs, _: vfs.write_bytes("/w", b"x" * 500),
     "append": append,
     "patch": patch,
-    "lines": read_lines,
     "unlinked": use_unlinked,
     "touch": lambda vfs, _: vfs.touch("/small"),
     "copytree": copy_tree,
@@ -190,7 +184,9 @@ def close_while(vfs: Vfs, *calls: Callable[[], object]) -> list[BaseException]:
 
 
 def assert_closed(raised: list[BaseException], count: int) -> None:
-    others = [error for error in raised if type(error) is not ValueError]
+    # A broken barrier says that another one has failed before the closing.
+    wrong = [error for error in raised if type(error) is not ValueError]
+    others = [it for it in wrong if type(it) is not threading.BrokenBarrierError]
     assert others == []
     assert len(raised) == count
     assert {"closed" in str(error) for error in raised} == {True}
@@ -230,7 +226,7 @@ def test_close_while_everything_is_called_gives_all_value_error(
 
 
 @pytest.mark.parametrize(
-    "name", ["read", "lines", "walk", "glob", "batch", "touch", "append", "diff"]
+    "name", ["read", "walk", "glob", "batch", "touch", "append", "diff"]
 )
 def test_close_of_a_stack_while_others_use_its_layers_gives_them_value_error(
     over_base: Vfs, tmp_path: Path, name: str

@@ -188,8 +188,10 @@ def test_batch_open_at_the_fork_is_left_by_the_child_and_nothing_comes_of_it(
 
 @pytest.mark.slow
 def test_forked_again_and_again_while_threads_work_hangs_nowhere(
-    vfs: VirtualFileSystem, path: Path
+    path: Path, make_vfs: Any
 ) -> None:
+    """A child that is forked in the middle of a write may be refused."""
+    vfs = make_vfs(path, timeout=2)
     stop = threading.Event()
     counted: list[int] = []
 

@@ -168,6 +168,26 @@ def test_question_sees_one_state_whenever_another_process_changes_all(
         assert found in states, f"with a change before statement {nth}"
 
 
+@pytest.mark.parametrize("how", ["flatten", "apply_to", "fork"])
+def test_copy_of_a_stack_has_one_state_of_the_local_layer(
+    path: Path, make_vfs: MakeVfs, how: str
+) -> None:
+    """Whoever writes to it meanwhile; the base stays as it is."""
+    vfs, other, base = make_vfs(path), make_vfs(path, synchronous="off"), make_vfs()
+    base.write_text("/d/x/of-base", "base")
+    base.write_text("/f", "hidden")
+    vfs.add_underlay(base)
+    states = []
+    for world in (0, 1):
+        turn(other, world)
+        states.append(tree_of_copy(vfs, how))
+
+    for nth, found in at_every_statement(
+        vfs._store, lambda to: turn(other, to), lambda: tree_of_copy(vfs, how)
+    ):
+        assert found in states, f"with a change before statement {nth}"
+
+
 @pytest.mark.parametrize("how", ["alone", "below"])
 @pytest.mark.parametrize("at", [0, 7])
 @pytest.mark.parametrize("ask", ["read", "readinto", "read_bytes"])

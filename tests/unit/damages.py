@@ -45,7 +45,7 @@ def damage(
 
 def make_sample(make_vfs: Callable[..., Any], where: object = ":memory:") -> Any:
     """Return a healthy file system with one of everything, in chunks of four bytes."""
-    vfs = make_vfs(where, 4, clock=lambda: NOW)
+    vfs = make_vfs(where, 4, clock=lambda: NOW, synchronous="off")
     vfs.mkdir("/d")
     vfs.write_bytes("/d/f", b"abcdefghij")
     vfs.write_bytes("/s", b"abc")
@@ -121,6 +121,7 @@ def break_types(path: Any, *statements: tuple[Any, ...]) -> None:
         _set_schema(cx, [(name, _loosened(sql)) for name, sql in schema])
     try:
         with closing(connect(path)) as cx:
+            cx.execute("PRAGMA synchronous = OFF")
             cx.execute("PRAGMA ignore_check_constraints = ON")
             for statement, *args in statements:
                 with suppress(sqlite3.IntegrityError, UnicodeEncodeError):
@@ -131,6 +132,7 @@ def break_types(path: Any, *statements: tuple[Any, ...]) -> None:
 
 
 def _set_schema(cx: sqlite3.Connection, schema: list[tuple[str, str]]) -> None:
+    cx.execute("PRAGMA synchronous = OFF")
     cx.execute("PRAGMA writable_schema = ON")
     cx.executemany(
         "UPDATE sqlite_schema SET sql = ? WHERE name = ?",

@@ -97,7 +97,7 @@ def test_check_of_value_of_another_type_finds_and_repair_mends_it(
     name: str,
 ) -> None:
     put(path, table, column, VALUES[name])
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
     before = contents(vfs)
 
     found = [finding for finding in vfs.check() if finding.rule == 2]
@@ -116,7 +116,7 @@ def test_check_of_value_of_another_type_finds_and_repair_mends_it(
 def test_check_of_setting_of_another_type_finds_and_repair_restores_it(
     make_vfs: Callable[..., VirtualFileSystem], path: Path
 ) -> None:
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
     break_types(
         path, ("UPDATE settings SET value = 'four' WHERE key = 'inline_limit'",)
     )
@@ -147,7 +147,7 @@ def test_repair_of_name_in_bytes_makes_it_text(
     make_vfs: Callable[..., VirtualFileSystem], path: Path
 ) -> None:
     break_types(path, ("UPDATE entries SET name = CAST(name AS BLOB)",))
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert repairs(vfs) == [
         f"2: {at}: given the types of the columns" for at in ("/", "/d", "/l", "/s")
@@ -162,7 +162,7 @@ def test_repair_of_name_in_bytes_beside_the_same_in_text_keeps_both_files(
     with make_vfs(path) as vfs:
         vfs.write_bytes("/t", b"other")
     break_types(path, ("UPDATE entries SET name = CAST('s' AS BLOB) WHERE name = 't'",))
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert repairs(vfs) == [
         "2: /s: given the types of the columns",
@@ -177,7 +177,7 @@ def test_repair_of_mode_of_another_type_takes_it_from_the_name(
     make_vfs: Callable[..., VirtualFileSystem], path: Path
 ) -> None:
     break_types(path, ("UPDATE inodes SET mode = 'lost'",))
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert [line for line in repairs(vfs) if line[0] == "9"] == [
         "9: inode 1: made a directory",
@@ -200,7 +200,7 @@ def test_repair_of_content_in_text_makes_it_bytes(
         ("UPDATE inodes SET content = CAST(content AS TEXT) WHERE id = 4",),
         ("UPDATE chunks SET data = CAST(data AS TEXT)",),
     )
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert {line.partition(": ")[0] for line in repairs(vfs)} == {"2"}
     assert contents(vfs) == {"/d/f": b"abcdefghij", "/s": b"abc"}
@@ -210,7 +210,7 @@ def test_repair_of_chunk_that_cannot_be_placed_saves_it(
     make_vfs: Callable[..., VirtualFileSystem], path: Path
 ) -> None:
     put(path, "chunks", "idx", "one")
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert repairs(vfs) == [
         "2: chunk one of inode 3: moved to /lost+found/chunk-2",
@@ -226,7 +226,7 @@ def test_repair_of_attribute_that_cannot_be_placed_saves_its_value(
     make_vfs: Callable[..., VirtualFileSystem], path: Path
 ) -> None:
     put(path, "xattrs", "inode", "four")
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     assert repairs(vfs) == [
         "2: attribute user.a of inode None: moved to /lost+found/attribute"
@@ -243,7 +243,7 @@ def test_repair_of_attribute_in_bytes_keeps_its_name_and_value(
         ("INSERT INTO xattrs VALUES (4, 'user.b', 'text')",),
         ("INSERT INTO xattrs VALUES (4, CAST('user.b' AS BLOB), x'01')",),
     )
-    vfs = make_vfs(path)
+    vfs = make_vfs(path, synchronous="off")
 
     repairs(vfs)
 

@@ -61,7 +61,7 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("in_batch", ("x.db", "it"), errno.EINVAL, "it is not .*; leave the batch first"),
     ("in_savepoint", ("x.db", "it"), errno.EINVAL, "it is not .*; release it first"),
     ("stale", ("x.db",), errno.ESTALE, "open it again"),
-    ("busy_handle", ("x.db", 2.5), errno.EBUSY, "2.5 s.* a handle of its own"),
+    ("busy_handle", ("x.db",), errno.EBUSY, "a handle of its own"),
     ("busy_below", ("x.db", 2.5), errno.EBUSY, "2.5 s .* leave one of the batches"),
     ("changed_meanwhile", ("x.db",), errno.EBUSY, "changed .* try again"),
 ]
@@ -181,7 +181,7 @@ def test_refused_call_says_what_to_do(
 
 
 def test_forked_in_use_names_the_memory_and_what_to_do() -> None:
-    error = errors.forked_in_use()
+    error = errors.forked_in_use(":memory:")
 
     assert type(error) is OSError
     assert (error.errno, error.filename) == (errno.ESTALE, ":memory:")

@@ -25,6 +25,8 @@ CONTENT = b"x" * 10_000
 class Top:
     """What counts the handles."""
 
+    is_closed = False
+
     handles = 0
 
     def hold(self) -> None:
