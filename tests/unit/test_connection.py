@@ -139,10 +139,9 @@ def test_open_switches_off_what_a_schema_could_run(
 
 
 def test_defend_without_switches_sets_the_limits(opened: Opened) -> None:
-    class Plain(sqlite3.Connection):  # as in Python 3.11
-        setconfig = None  # type: ignore[assignment]
+    plain: Any = type("Plain", (sqlite3.Connection,), {"setconfig": None})  # as in 3.11
 
-    opened.append(sqlite3.connect(MEMORY, factory=Plain))
+    opened.append(sqlite3.connect(MEMORY, factory=plain))
 
     _connection.defend(opened[0])
 
