@@ -1253,7 +1253,7 @@ class VirtualFileSystem:
     def _flatten_into(self, target: VirtualFileSystem) -> None:
         if target is self:
             raise errors.onto_itself()
-        with target._writing(target.db_path), self._store.loan, self._layers.look:
+        with target._writing(target.db_path), self._store.loan, self._store.snapshot():
             target._grafts.flatten(self._layers, self._clock(), target.db_path)
 
     def apply_to(self, target: VirtualFileSystem) -> None:
@@ -1272,7 +1272,7 @@ class VirtualFileSystem:
             raise errors.not_a_file_system(target)
         if target is self:
             raise errors.onto_itself()
-        with target._writing(target.db_path), self._store.loan, self._layers.look:
+        with target._writing(target.db_path), self._store.loan, self._store.snapshot():
             target._grafts.apply(self._layers, self._clock())
 
     # --- batches ---------------------------------------------------------------------

@@ -122,6 +122,7 @@ def test_memory_forked_while_another_thread_is_in_a_batch_is_refused(
     assert vfs.read_text("/a") == "half"
 
 
+@pytest.mark.no_slow_contracts("single")  # in the child there is nothing to check
 @pytest.mark.parametrize("end", ["kept", "failed"])
 def test_batch_open_at_the_fork_is_the_parents(
     vfs: VirtualFileSystem, path: Path, end: str

@@ -177,6 +177,7 @@ def stack(request: pytest.FixtureRequest, make_vfs: Any, tmp_path: Path) -> Any:
     below = Below(tmp_path)
     below.lay_out()
     owner = make_vfs(below.base, synchronous="off")
+    owner.touch("/begun")  # who comes up in the moment of the first write is refused
     vfs = make_vfs(
         ":memory:" if request.param == "memory" else tmp_path / "shared.db",
         64,
