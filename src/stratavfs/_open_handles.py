@@ -43,8 +43,7 @@ class OpenHandles:
     def flush(self) -> None:
         """Flush every handle that was written to."""
         for handle in self._living():
-            if not handle.closed and handle.writable():
-                handle.flush()
+            flush_open(handle)
 
     def close(self) -> list[IO[Any]]:
         """Close every handle, and return those that were still open.
@@ -83,7 +82,7 @@ class OpenHandles:
         """Flush the handles that this thread alone uses."""
         for handle, raw in self._attached():
             if raw.is_writable and raw.is_mine:
-                handle.flush()
+                flush_open(handle)
 
     def drop(self, places: Places) -> None:
         """Throw away what the handles of this thread have buffered."""
@@ -123,9 +122,19 @@ def raw_of(handle: IO[Any]) -> ChunkFile:
     return raw
 
 
+def flush_open(handle: IO[Any]) -> None:
+    """Flush *handle*, unless another thread is just closing it, which does so too."""
+    try:
+        if not handle.closed and handle.writable():
+            handle.flush()
+    except ValueError:
+        if not handle.closed:
+            raise
+
+
 def place_of(handle: IO[Any]) -> int | None:
-    """Return where *handle* stands; None for text that is just being iterated."""
+    """Return where *handle* stands; None for text being iterated, or if closed."""
     try:
         return handle.tell()
-    except OSError:
+    except (OSError, ValueError):
         return None

@@ -401,6 +401,9 @@ class VirtualFileSystem:
         store = Store(MEMORY, options, self._store)
         forked._set_up(store, create_parents=self._edits.create_parents)
         forked._layers.stack.share(self._layers.stack)
+        if self._store.closed:  # meanwhile, and its layers with it
+            forked.close()
+            raise errors.closed()
         return forked
 
     # --- whole files -----------------------------------------------------------------
