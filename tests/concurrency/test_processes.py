@@ -376,7 +376,8 @@ def test_kill_of_another_process_in_its_batch_frees_the_container(
 ) -> None:
     other = new_peer()
     other.open(path)
-    other("vfs.atomic_batch().__enter__()")
+    other("globals().update(batch=vfs.atomic_batch())")  # forgotten, it would be left
+    other("batch.__enter__() and None")
     other("vfs.write_text('/f', 'half')")
 
     other.kill()
