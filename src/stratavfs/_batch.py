@@ -45,9 +45,17 @@ class Batch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._store.closed and not self._store.holds_batch:
+        try:
+            mine = self._store.closed or self._store.holds_batch
+            if mine:
+                self._end(kept=kind is None)
+        except BaseException:  # wherever an interrupt has left it
+            self._transaction.__exit__(OSError, None, None)
+            raise
+        if not mine:
             raise errors.batch_of_another_thread()
-        kept = kind is None
+
+    def _end(self, *, kept: bool) -> None:
         try:
             if kept and not self._store.scopes.is_abandoned(self._depth):
                 self._handles.flush_mine()

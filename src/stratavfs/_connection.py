@@ -41,6 +41,9 @@ _VALUE_LIMIT: Final = CHUNK_LIMIT + (1 << 20)
 _JOURNAL_KINDS: Final = slice(18, 20)
 """Bytes of the header that tell the journal, sqlite.org/fileformat2.html, 1.3.3."""
 
+_OF_DISKS: Final = {10, 13}  # IOERR, FULL
+_OF_READING: Final = {266, 522}  # IOERR_READ, IOERR_SHORT_READ
+
 _KEPT: Final = 32 << 20
 """Bytes: M_MMAP_THRESHOLD's largest value, mallopt(3)."""
 
@@ -213,8 +216,9 @@ class Connecting:
         target: sqlite3.Connection,
         step: int,
         tell: Callable[[int, int], None],
+        file: str | None = None,
     ) -> None:
-        """Copy all pages of *cx*, *step* at a time."""
+        """Copy all pages of *cx*, *step* at a time; *file* is the target's."""
         moved = time.monotonic()
 
         def hear(code: int, left: int, pages: int) -> None:
@@ -229,7 +233,11 @@ class Connecting:
         try:
             cx.backup(target, pages=step, progress=hear)
         except FAILURES as error:
-            raise self._translated(error) from error
+            found = self._translated(error)
+            code = getattr(error, "sqlite_errorcode", 0)
+            if file and code not in _OF_READING and code & 0xFF in _OF_DISKS:
+                found.filename = file  # type: ignore[attr-defined]
+            raise found from error
 
     def copy_file(
         self, file: str, tell: Callable[[int, int], None], least: int, steps: int
@@ -262,7 +270,7 @@ class Connecting:
         try:
             for text in (_sql.JOURNAL_IN_MEMORY, _sql.SYNCHRONOUS["off"]):
                 other._run(made, text)
-            self._copy(cx, made, max(least, pages // steps), tell)
+            self._copy(cx, made, max(least, pages // steps), tell, file)
         finally:
             made.close()
 

@@ -124,12 +124,9 @@ def raw_of(handle: IO[Any]) -> ChunkFile:
 
 def flush_open(handle: IO[Any]) -> None:
     """Flush *handle*, unless another thread is just closing it, which does so too."""
-    try:
+    with suppress(ValueError):  # it is closed, if half way
         if not handle.closed and handle.writable():
             handle.flush()
-    except ValueError:
-        if not handle.closed:
-            raise
 
 
 def place_of(handle: IO[Any]) -> int | None:

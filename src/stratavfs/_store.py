@@ -117,7 +117,8 @@ class Store:
                     self.write(_sql.TOUCH_SETTINGS)
                 self._run(_sql.CHECKPOINT).fetchall()
             finally:
-                self._run(_sql.SYNCHRONOUS[self.options.synchronous])
+                if not self._cx.in_transaction:  # as an interrupt may leave it
+                    self._run(_sql.SYNCHRONOUS[self.options.synchronous])
         sync_name(self.beside(""))
 
     @property

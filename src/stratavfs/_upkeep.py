@@ -35,8 +35,13 @@ def backup(
             progress(Progress(done, pages, store.location, done * page_size))
 
     with made_whole(target) as part:
-        store.copy_to(part, tell, least=_STEP // page_size, steps=_STEPS)
-        sync_file(part)
+        try:
+            store.copy_to(part, tell, least=_STEP // page_size, steps=_STEPS)
+            sync_file(part)
+        except OSError as error:
+            if error.filename == part:
+                error.filename = target
+            raise
     sync_name(target)
 
 

