@@ -249,7 +249,8 @@ class Store:
     def each(self, statement: str, args: Sequence[object] = ()) -> Iterator[Any]:
         """Yield the rows of *statement* one by one, within the lock of the caller."""
         try:
-            yield from self._cx.execute(statement, args)
+            for row in self._cx.execute(statement, args):  # noqa: UP028
+                yield row  # `yield from` would close the cursor, maybe too late for it
         except FAILURES as error:
             raise self._translated(error) from error
 

@@ -159,6 +159,9 @@ def test_handle_written_by_one_thread_while_another_is_in_batches_loses_nothing(
     mode, encode = ("wb", str.encode) if binary else ("w", str)
     lines = [f"line {number}\n" for number in range(ROUNDS * 5)]
     file = shared.open("/shared", mode, size)
+    # Used here first: whoever comes next shares it. Between its first user's look at
+    # whose it is and the flush that follows, a second one cannot be seen.
+    file.tell() if binary else file.closed
 
     def write() -> None:
         for line in lines:
