@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmarks import fixtures, layers, upkeep, work
+from benchmarks import fixtures, layers, search, upkeep, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,9 @@ FIXTURES: Final = "2,000 files of 4 KiB for a test"
 UPKEEP: Final = "upkeep"
 DURABLE: Final = "what durability costs"
 START: Final = "starting"
+SEARCH: Final = "searching, files of 6 KiB"
+
+_SEARCHED: Final = (Row("disk", "local", None), Row("stack", "local", None))
 
 # A hit in the bottom of 64 underlays against a hit in the only layer.
 _STACKED: Final = (Row("stack", "alone", 2.0),)
@@ -283,6 +286,26 @@ WORKLOADS: Final = (
         "an empty container",
         work.create,
         (Row("disk", None, 1000.0), Row("memory", None, 500.0)),
+    ),
+    Workload(SEARCH, "find *.png, an entry", search.find_names, _SEARCHED),
+    Workload(SEARCH, "find by size and time, an entry", search.find_files, _SEARCHED),
+    Workload(
+        SEARCH,
+        "grep for a word, a MiB",
+        partial(search.grep, pattern="needle_"),
+        _SEARCHED,
+    ),
+    Workload(
+        SEARCH,
+        "grep for an expression, a MiB",
+        partial(search.grep, pattern=r"^\s*needle_\d+ ="),
+        _SEARCHED,
+    ),
+    Workload(
+        SEARCH,
+        "grep -i, a MiB",
+        partial(search.grep, pattern="NEEDLE_", ignore_case=True),
+        _SEARCHED,
     ),
     Workload(
         START,

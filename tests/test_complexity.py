@@ -294,6 +294,7 @@ ALLOWED = {
     "COUNT_WHITEOUTS": "stats() counts every name that is hidden",
     "SUM_INLINE": "stats() sums what is stored, file by file",
     "SUM_CHUNKS": "stats() sums what is stored, chunk by chunk",
+    "LAST_NUMBER": "SQLite keeps one row for each table that counts",
 }
 
 

@@ -116,7 +116,7 @@ def hoard(vfs):
     assert len(vfs.read_bytes("/big")) == size
 
 
-watch = Watch()
+watch = Watch(daemon=True)
 watch.look()
 start = watch.peak
 watch.start()

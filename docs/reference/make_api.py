@@ -19,24 +19,34 @@ from stratavfs import (
     DirEntry,
     Explanation,
     Finding,
+    GrepMatch,
     LayerSay,
     Progress,
     Repair,
     Savepoint,
     StatResult,
     Stats,
+    TransferReport,
+    Usage,
     VirtualFileSystem,
+)
+from stratavfs.archives import (
+    ArchiveFormat,
+    ArchiveMember,
+    ArchiveWriter,
+    formats,
+    register_format,
 )
 from stratavfs.layers import DirectoryLayer, Inode, Layer, LeastLayer, ZipLayer
 from stratavfs.testing import LayerConformance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LAYER = vars(LeastLayer) | vars(Layer)
 RECORDS = (
     *(StatResult, DirEntry, Explanation, LayerSay, Conflict, Change),
-    *(Finding, Repair, Progress, Stats),
+    *(Finding, Repair, Progress, Stats, TransferReport, GrepMatch, Usage),
 )
 SCOPES = (Batch, Savepoint)
 
@@ -76,6 +86,11 @@ def page() -> str:
     parts.append(f"### Layer\n\n{text_of(Layer)}")
     parts.extend(verb(name) for name in LAYER if is_verb(name))
     parts.append(record(Inode))
+    parts.append("## stratavfs.archives\n")
+    parts.extend(called(function) for function in (formats, register_format))
+    for protocol in (ArchiveFormat, ArchiveWriter):
+        parts.extend(scope(protocol))
+    parts.append(record(ArchiveMember))
     parts.append("## stratavfs.testing\n")
     parts.append(f"### LayerConformance\n\n{text_of(LayerConformance)}")
     return "\n".join(parts)
@@ -119,6 +134,11 @@ def entry(name: str) -> str:
     return f"### {name}\n\n{signature(name, value)}\n{text_of(value)}"
 
 
+def called(function: Callable[..., object]) -> str:
+    name = function.__name__
+    return f"### {name}\n\n{signature(name, function)}\n{text_of(function)}"
+
+
 def scope(kind: type) -> Iterator[str]:
     """Yield what a batch or a savepoint is, and its methods."""
     yield f"### {kind.__name__}\n\n{text_of(kind)}"
@@ -143,6 +163,7 @@ def signature(name: str, function: object) -> str:
 def text_of(value: object) -> str:
     """Return a docstring as Markdown: sections as they are, examples as code."""
     text = inspect.getdoc(value) or ""
+    text = re.sub(r":(?:meth|func|mod|class):`~[\w.]+\.(\w+)`", r"`\1`", text)
     text = re.sub(r":(?:meth|func|mod|class):`([^`]+)`", r"`\1`", text)
     text = text.replace("``", "`")
     lines: list[str] = []

@@ -16,6 +16,7 @@ from __future__ import annotations
 from stratavfs._batch import Batch, Savepoint
 from stratavfs._search import DirEntry
 from stratavfs.errors import (
+    BadArchive,
     BatchLost,
     CorruptDatabase,
     ForeignDatabase,
@@ -31,15 +32,19 @@ from stratavfs.records import (
     Conflict,
     Explanation,
     Finding,
+    GrepMatch,
     LayerSay,
     Progress,
     Repair,
     StatResult,
     Stats,
+    TransferReport,
+    Usage,
 )
 from stratavfs.vfs import VirtualFileSystem
 
 __all__ = [
+    "BadArchive",
     "Batch",
     "BatchLost",
     "Change",
@@ -49,6 +54,7 @@ __all__ = [
     "Explanation",
     "Finding",
     "ForeignDatabase",
+    "GrepMatch",
     "InvalidArgument",
     "InvalidType",
     "LayerFailed",
@@ -61,6 +67,8 @@ __all__ = [
     "SchemaTooNew",
     "StatResult",
     "Stats",
+    "TransferReport",
+    "Usage",
     "VirtualFileSystem",
     "__version__",
 ]

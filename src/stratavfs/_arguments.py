@@ -5,6 +5,7 @@ Under ``python -O`` contracts are gone and these checks are not.
 
 from __future__ import annotations
 
+import io
 import math
 import operator
 import os
@@ -45,6 +46,35 @@ def checked_file(path: StrPath, what: str) -> str:
         message = f"{what} is {MEMORY!r}, which is no file; give a VirtualFileSystem"
         raise errors.InvalidArgument(message)
     return location
+
+
+def checked_stream(file: Any, what: str, verb: str) -> Any:
+    """Return a path of the host, or a stream to *verb*, which the argument *what* is.
+
+    >>> import io
+    >>> checked_stream("a.zip", "source", "read")
+    'a.zip'
+    """
+    if isinstance(file, str | os.PathLike):
+        return checked_location(file, what)
+    if isinstance(file, io.TextIOBase) or not hasattr(file, verb):
+        message = (
+            f"{what} should be a path of the host or a stream of bytes to {verb}, not "
+            f"{type(file).__name__}"
+        )
+        raise errors.InvalidType(message)
+    return file
+
+
+def checked_ratio(ratio: float) -> float:
+    """Return how many times its size an archive may unpack to."""
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float):
+        message = f"max_ratio should be a number, not {ratio!r}"
+        raise errors.InvalidType(message)
+    if not ratio >= 1:
+        message = f"max_ratio should be at least 1, not {ratio!r}"
+        raise errors.InvalidArgument(message)
+    return ratio
 
 
 def checked_timeout(timeout: float) -> float:
@@ -165,6 +195,19 @@ def checked_owner(what: str, value: int | str) -> int | str:
         message = f"{what} should be -1 or an unsigned 32-bit number, not {number}"
         raise errors.InvalidArgument(message)
     return number
+
+
+def changed_owner(value: int | str, number: int, name: str) -> tuple[int, str]:
+    """Return number and name after setting one of them: a number clears the name.
+
+    >>> changed_owner(-1, 5, "ann"), changed_owner(7, 5, "ann")
+    ((5, 'ann'), (7, ''))
+    >>> changed_owner("bo", 5, "ann")
+    (5, 'bo')
+    """
+    if isinstance(value, str):
+        return number, value
+    return (number, name) if value == -1 else (value, "")
 
 
 def checked_times(

@@ -58,7 +58,7 @@ class Batch:
     def _end(self, *, kept: bool) -> None:
         try:
             if kept and not self._store.scopes.is_abandoned(self._depth):
-                self._handles.flush_mine()
+                self._handles.carry()
         except BaseException:
             kept = False
             raise
@@ -134,7 +134,7 @@ class Savepoint:
             OSError: (EINVAL) inside a batch.
             InvalidArgument: it was forgotten.
         """
-        self._handles.flush_mine()
+        self._handles.carry()
         with self._lock:
             self._scopes.unmark(self, keep=True)
 

@@ -11,12 +11,13 @@ import io
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stratavfs import _rows, _sql, errors
+from stratavfs._spans import place, spliced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stratavfs._store import Store
-    from stratavfs.records import InodeId
+    from stratavfs.records import Buffer, InodeId
 
 SIZE_LIMIT: Final = _rows.SIZE_LIMIT
 _COPY_STEP: Final = 1 << 22  # bytes copied by one statement
@@ -221,6 +222,10 @@ class Content:
         """Store the content of *inode*, which is new and has its size already."""
         self._write_chunks(inode, 0, data)
 
+    def put_many(self, chunks: list[tuple[int, int, Buffer]]) -> None:
+        """Store whole chunks of inodes that are new: (inode, index, bytes)."""
+        self._store.write_many(_sql.PUT_CHUNK, iter(chunks))
+
     def replace(self, inode: InodeId, data: memoryview, at: int) -> None:
         """Make *data* all the content of *inode*."""
         self._store.write(_sql.REMOVE_CHUNKS, (inode,))
@@ -346,33 +351,6 @@ def check_size(size: int, path: str) -> None:
         raise errors.bad_offset(path)
     if size > SIZE_LIMIT:
         raise errors.too_large(path)
-
-
-def place(data: bytes, at: int, view: memoryview, filled: int) -> int:
-    r"""Copy *data* to position *at* of *view*, of which *filled* bytes are done.
-
-    What lies outside the view is left out, a gap before it becomes zeros. Returns the
-    bytes done after it.
-
-    >>> view = memoryview(bytearray(b"......"))
-    >>> place(b"abc", -1, view, 0), place(b"xyz", 4, view, 2), bytes(view)
-    (2, 6, b'bc\x00\x00xy')
-    """
-    begin, end = max(at, filled), min(at + len(data), len(view))
-    if begin >= end:
-        return filled
-    view[filled:begin] = bytes(begin - filled)
-    view[begin:end] = memoryview(data)[begin - at : end - at]
-    return end
-
-
-def spliced(old: bytes, start: int, data: memoryview) -> bytes:
-    r"""Return *old* with *data* written at *start*, zeros where it was too short.
-
-    >>> spliced(b"abcd", 1, memoryview(b"XY")), spliced(b"", 2, memoryview(b"Z"))
-    (b'aXYd', b'\x00\x00Z')
-    """
-    return b"".join((old[:start].ljust(start, b"\0"), data, old[start + len(data) :]))
 
 
 def extents(file: Source, size: int, step: int) -> Iterator[tuple[int, memoryview]]:

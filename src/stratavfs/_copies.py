@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stratavfs._edits import Edits
     from stratavfs._entry import Entry
     from stratavfs._layers import LayerStack
+    from stratavfs._progress import Meter
     from stratavfs.records import InodeId, VPath
 
     Ignore = Callable[[str, list[str]], Iterable[str]] | None
@@ -59,6 +60,7 @@ class Copies:
         symlinks: bool,
         dirs_exist_ok: bool,
         ignore: Ignore,
+        meter: Meter,
     ) -> None:
         """Copy the directory *src* with everything below it to *dst*."""
         source = self._layers.locate(src)
@@ -77,18 +79,18 @@ class Copies:
             copied.append(self._copy_directory(src, dst, at, exist_ok=dirs_exist_ok))
             for name, is_link in self._chosen(src, ignore):
                 below, beside = join(src, name), join(dst, name)
-                if is_link and symlinks:
-                    link = self._layers.locate(below, follow=False)
-                    self._copy_link(link, beside, at, metadata=True)
-                    continue
-                found = self._layers.locate(below)
+                found = self._layers.locate(below, follow=not (is_link and symlinks))
                 if found.is_directory:
                     todo.append((below, beside))
+                elif is_link and symlinks:
+                    self._copy_link(found, beside, at, metadata=True)
                 else:
                     target = self._layers.locate(beside)
                     self._copy_file(found, target, at, metadata=True)
+                meter.count(below, found.require().size)
         for source, made in copied:  # last, because copying into one sets its times
             self._copy_metadata(source, made, at)
+        meter.finish()
 
     def _copy_directory(
         self, src: VPath, dst: VPath, at: int, *, exist_ok: bool

@@ -13,6 +13,7 @@ from stat import S_IFMT, S_IMODE
 from typing import TYPE_CHECKING
 
 from stratavfs import errors
+from stratavfs._arguments import changed_owner
 from stratavfs._content import check_size
 from stratavfs._paths import (
     PATH_LIMIT,
@@ -28,7 +29,7 @@ from stratavfs._tree import DIRECTORY_MODE, FILE_MODE, LINK_MODE
 from stratavfs.records import S_IFWHT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from stratavfs._copyup import CopyUp
     from stratavfs._entry import Entry
@@ -326,6 +327,26 @@ class Edits:
             raise errors.already_exists(path)
         self._tree.set_xattr(self._copy_up.bring(entry, at), name, value, at)
 
+    def set_xattrs(
+        self,
+        path: VPath,
+        prefix: str,
+        values: Mapping[str, bytes],
+        at: int,
+        *,
+        follow: bool,
+    ) -> None:
+        """Make *values* all the extended attributes whose names begin so."""
+        entry = self._layers.locate(path, follow=follow)
+        entry.require()
+        found = self._layers.xattrs(entry)
+        inode = self._copy_up.bring(entry, at)
+        for name in found:
+            if name.startswith(prefix) and name not in values:
+                self._tree.remove_xattr(inode, name, at)
+        for name, value in values.items():
+            self._tree.set_xattr(inode, name, value, at)
+
     def remove_xattr(self, path: VPath, name: str, at: int, *, follow: bool) -> None:
         entry = self._layers.locate(path, follow=follow)
         entry.require()
@@ -374,16 +395,3 @@ class Edits:
         self._tree.stamp_directory(parent_of(top), at)
         for directory in ancestors(entry.path, top):
             self._tree.add(directory, DIRECTORY_MODE, at)
-
-
-def changed_owner(value: int | str, number: int, name: str) -> tuple[int, str]:
-    """Return number and name after setting one of them: a number clears the name.
-
-    >>> changed_owner(-1, 5, "ann"), changed_owner(7, 5, "ann")
-    ((5, 'ann'), (7, ''))
-    >>> changed_owner("bo", 5, "ann")
-    (5, 'bo')
-    """
-    if isinstance(value, str):
-        return number, value
-    return (number, name) if value == -1 else (value, "")

@@ -14,6 +14,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from stratavfs._options import MEMORY
+
 if TYPE_CHECKING:
     import threading
 
@@ -24,6 +26,14 @@ class Inheriting(Protocol):
     """What a child inherits: a store."""
 
     lock: threading.RLock
+    location: str
+
+    def beside(self, end: str) -> str:
+        """Return the file of the container, or one beside it whose name ends so."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is asked of it any more."""
 
     def let_go(self) -> None:
         """Close the connection, if it is idle, up to the next question."""
@@ -58,6 +68,12 @@ _left: Final[list[object]] = []
 def remember(store: Inheriting) -> None:
     """Let *store* be told when it finds itself in a child."""
     _stores.add(store)
+
+
+def locations() -> list[str]:
+    """Return the files of all stores that are open in this process."""
+    open_now = [store for store in [*_stores] if not store.closed]
+    return [store.beside("") for store in open_now if store.location != MEMORY]
 
 
 def leave(connection: object) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stratavfs._copyup import CopyUp
     from stratavfs._edits import Edits
     from stratavfs._layers import LayerStack
+    from stratavfs._progress import Meter
     from stratavfs.records import InodeId, VPath
 
     # Where the first name of a file is that has several, by its layer and number.
@@ -97,7 +98,7 @@ class Grafts:
 
     # --- from another file system ----------------------------------------------------
 
-    def flatten(self, source: LayerStack, at: int, location: str) -> None:
+    def flatten(self, source: LayerStack, at: int, location: str, meter: Meter) -> None:
         """Make the merged view of *source* all that is here, where nothing is yet."""
         if self._layers.names(ROOT):
             raise errors.not_empty(location)
@@ -109,13 +110,15 @@ class Grafts:
             for name, inode, member in source.children(directory):
                 path = join(directory, name)
                 self._put(Entry.of(path, inode, member or local), made, at)
+                meter.count(path, inode.size)
                 if inode.is_directory:
                     todo.append(path)
         root = source.locate(ROOT)
         entry = Entry.of(ROOT, root.require(), root.member or local)
         self._copy_up.restore(self._root(), entry, at)
+        meter.finish()
 
-    def apply(self, source: LayerStack, at: int) -> None:
+    def apply(self, source: LayerStack, at: int, meter: Meter) -> None:
         """Make the changes of the local layer of *source* here too."""
         local = source.stack.everybody()[0]
         made: Made = {}
@@ -130,12 +133,14 @@ class Grafts:
                     merged.append(entry)
                 else:
                     self._replace(entry, made, at)
+                meter.count(path, inode.size)
                 if inode.is_directory:
                     todo.append(path)
         for entry in merged:  # last, since each change in a directory sets its times
             here = self._layers.locate(entry.path, follow=False)
             self._copy_up.restore(self._copy_up.bring(here, at), entry, at)
         self._apply_root(Entry.of(ROOT, source.locate(ROOT).require(), local), at)
+        meter.finish()
 
     def _apply_root(self, entry: Entry, at: int) -> None:
         """Carry the attributes of the root, which is always there, if any were set."""

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from stratavfs import errors
 from stratavfs._content import check_size
+from stratavfs._openfile import InodeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +70,7 @@ class ChunkFile(_RawFile):
         self.name = name
         self._at = at
         self._thread: int | None = threading.get_ident()  # that uses it
-        self._is_shared = self._is_deaf = False
+        self._is_shared = self._is_deaf = self._is_lost = False
         self.opened_at = at  # last: it is whole
 
     @property
@@ -207,6 +208,24 @@ class ChunkFile(_RawFile):
         """Whether this thread uses it, and no other does."""
         return self._thread == threading.get_ident() and not self._is_shared
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a thread has used it since it was made."""
+        return self._thread is not None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is known that its file is gone for good."""
+        return isinstance(self._file, InodeFile) and not self._file.alive
+
+    def is_stale_after_failing(self) -> bool:
+        """Tell whether its file is gone, what was written having just been refused.
+
+        The buffer may have forgotten it; so closing says that it is lost.
+        """
+        self._is_lost = self.is_stale
+        return self._is_lost
+
     def hand_out(self) -> None:
         """Note that it is made: whoever uses it next is its thread."""
         self._thread = None
@@ -264,6 +283,8 @@ class ChunkFile(_RawFile):
         finally:
             self._forget(self)
             self._file.close()
+        if self._is_lost:
+            raise errors.stale(self.name)
 
     def _dealloc_warn(self, source: object) -> None:
         """Warn that *source* was never closed; io's buffers call this too."""
@@ -313,9 +334,10 @@ def wrap(
     mode: str,
     how: OpenMode,
     buffering: int,
-    encoding: str | None,
-    errors_: str | None,
-    newline: str | None,
+    encoding: str | None = None,
+    errors_: str | None = None,
+    newline: str | None = None,
+    *,
     default_size: int,
 ) -> IO[Any]:
     """Put the standard buffer, and for text the standard decoder, on *raw*."""

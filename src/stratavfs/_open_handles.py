@@ -3,23 +3,30 @@
 A handle is flushed for a batch only by the thread that alone uses it. Whoever writes
 through a buffer keeps the buffer's lock while waiting for the store's; a batch, which
 keeps the store's, must not wait for that buffer.
+
+A stale handle, whose file is gone, hinders no batch. What it has in its buffer has
+nowhere to go and stays there; the handle says so itself when it is flushed or closed.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import weakref
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from stratavfs._handle import ChunkFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Iterable, Iterator, MutableMapping
 
-    # Where each handle stands, by its raw file; None: nobody can tell just now.
+    # Where each handle stands, by its raw file; None: nobody can tell just now. Those
+    # that nobody has used yet are left out: they stand where they began.
     Places = MutableMapping[ChunkFile, int | None]
+
+_STALE: Final = -1  # in the place of a place
 
 
 class OpenHandles:
@@ -41,26 +48,35 @@ class OpenHandles:
         self._open.pop(id(raw), None)
 
     def flush(self) -> None:
-        """Flush every handle that was written to."""
-        for handle in self._living():
-            flush_open(handle)
+        """Flush every handle that was written to.
+
+        Raises:
+            OSError: what the first that could not flush raised; the others are flushed.
+        """
+        flush_all(self._living())
 
     def close(self) -> list[IO[Any]]:
         """Close every handle, and return those that were still open.
 
+        One that another thread is just closing is left to it, and one that was detached
+        to who has its parts.
+
         Raises:
             OSError: what the first that could not flush raised; all are closed.
         """
-        still_open = [handle for handle in self._living() if not handle.closed]
+        closed: list[IO[Any]] = []
         failures: list[OSError] = []
-        for handle in still_open:
+        for handle in self._living():
             try:
-                handle.close()
+                with suppress(ValueError):  # detached; or closed, if half way
+                    if not handle.closed:
+                        handle.close()
+                        closed.append(handle)
             except OSError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
-        return still_open
+        return closed
 
     def _living(self) -> list[IO[Any]]:
         found = [reference() for reference in [*self._open.values()]]
@@ -73,21 +89,33 @@ class OpenHandles:
         if not self._open:
             return {}
         places: Places = weakref.WeakKeyDictionary()
-        self.flush_mine()
         for handle, raw in self._attached():
-            places[raw] = place_of(handle) if raw.is_mine else None
+            place = None
+            if raw.is_mine:
+                place = place_of(handle) if carry(handle, raw) else _STALE
+            if raw.is_used:
+                places[raw] = place
         return places
 
     def flush_mine(self) -> None:
-        """Flush the handles that this thread alone uses."""
-        for handle, raw in self._attached():
-            if raw.is_writable and raw.is_mine:
-                flush_open(handle)
+        """Flush the handles that this thread alone uses.
 
-    def drop(self, places: Places) -> None:
-        """Throw away what the handles of this thread have buffered."""
+        Raises:
+            OSError: what the first that could not flush raised; the others are flushed.
+        """
+        mine = [h for h, raw in self._attached() if raw.is_writable and raw.is_mine]
+        flush_all(mine)
+
+    def carry(self) -> None:
+        """Flush the handles that this thread alone uses, but for the stale ones."""
         for handle, raw in self._attached():
             if raw.is_mine:
+                carry(handle, raw)
+
+    def drop(self, places: Places) -> None:
+        """Throw away what the handles of this thread have buffered since *places*."""
+        for handle, raw in self._attached():
+            if raw.is_mine and places.get(raw) != _STALE:
                 with raw.deaf(), suppress(ValueError):  # it was just being closed
                     if raw.is_writable:
                         handle.flush()
@@ -101,7 +129,7 @@ class OpenHandles:
             # Text is read to find some places: not where the file itself is gone, or
             # is no text any more.
             with suppress(OSError, ValueError):
-                if place is not None:
+                if place not in (None, _STALE):
                     handle.seek(place)
 
     def _attached(self) -> Iterator[tuple[IO[Any], ChunkFile]]:
@@ -122,11 +150,37 @@ def raw_of(handle: IO[Any]) -> ChunkFile:
     return raw
 
 
+def flush_all(handles: Iterable[IO[Any]]) -> None:
+    """Flush *handles*; raise what the first raised, when all have had their turn."""
+    failures: list[OSError] = []
+    for handle in handles:
+        try:
+            flush_open(handle)
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
 def flush_open(handle: IO[Any]) -> None:
     """Flush *handle*, unless another thread is just closing it, which does so too."""
     with suppress(ValueError):  # it is closed, if half way
         if not handle.closed and handle.writable():
             handle.flush()
+
+
+def carry(handle: IO[Any], raw: ChunkFile) -> bool:
+    """Flush *handle* unless its file is gone; tell whether it is there."""
+    if raw.is_stale:
+        return False
+    if raw.is_writable:
+        try:
+            flush_open(handle)
+        except OSError as error:
+            if error.errno != errno.ESTALE or not raw.is_stale_after_failing():
+                raise
+            return False
+    return True
 
 
 def place_of(handle: IO[Any]) -> int | None:

@@ -248,6 +248,13 @@ COPY_INODE: Final = (
     "birthtime_ns, owner, group_name, generation, opaque, target, content) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)"
 )
+# New inodes by the hundred, whose numbers are chosen here: all that SQLite has given.
+LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'inodes'"
+PUT_INODE: Final = (
+    "INSERT INTO inodes (id, mode, nlink, uid, gid, size, atime_ns, mtime_ns, "
+    "ctime_ns, birthtime_ns, owner, group_name, generation, opaque, target, content) "
+    "VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, 2, 0, ?, ?)"
+)
 # A new name may fall on a whiteout, which it then clears.
 ADD_ENTRY: Final = (
     "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, ?, ?) "

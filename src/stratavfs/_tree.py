@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from stratavfs import _bounds, _rows, _sql
 from stratavfs._hiding import Hiding
-from stratavfs._paths import below, inside, split
+from stratavfs._paths import ROOT, below, inside, split
 from stratavfs._pins import Pins
 from stratavfs.records import S_IFWHT, Buffer, Inode, InodeId, StatResult, VPath
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stratavfs._store import Store
+
+    NewInode = tuple[
+        int, int, int, int, int, int, int, int, int, str, str, str | None, Buffer | None
+    ]
+    NewEntry = tuple[str, str, int, int]
 
 DIRECTORY_MODE: Final = S_IFDIR | 0o755
 FILE_MODE: Final = S_IFREG | 0o644
@@ -170,6 +175,20 @@ class Tree:
             self._link(path, inode.mode, number)
         return number
 
+    def last_number(self) -> int:
+        """Return the number of the newest inode there ever was."""
+        row = self._store.row(_sql.LAST_NUMBER)
+        if row is None or not isinstance(row[0], int):
+            raise self._sound.damage(ROOT)
+        return int(row[0])
+
+    def add_many(self, inodes: list[NewInode], entries: list[NewEntry]) -> None:
+        """Make inodes, whose numbers are new, with names that are absent."""
+        self._store.write_many(_sql.PUT_INODE, iter(inodes))
+        self._store.write_many(_sql.ADD_ENTRY, iter(entries))
+        for parent, name, _, _ in entries:
+            self._hiding.moved_on(VPath(parent + name))
+
     def add_whiteout(self, path: VPath) -> None:
         """Hide what lower layers have at *path*, where this one has nothing."""
         self._store.write(_sql.ADD_WHITEOUT, split(path))
@@ -302,6 +321,10 @@ class Tree:
     def remove_xattr(self, inode: InodeId, name: str, at: int) -> None:
         self._store.write(_sql.REMOVE_XATTR, (inode, name))
         self.set_changed(inode, at)
+
+    def put_xattrs(self, values: list[tuple[int, str, bytes]]) -> None:
+        """Set extended attributes of new inodes."""
+        self._store.write_many(_sql.PUT_XATTR, iter(values))
 
     def copy_xattrs(self, source: InodeId, target: InodeId) -> None:
         self._store.write(_sql.COPY_XATTRS, (target, source))

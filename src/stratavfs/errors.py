@@ -14,6 +14,7 @@ should be able to tell a cause apart::
      +-- SchemaTooNew              the container was made by a newer version (EINVAL)
      +-- CorruptDatabase           the container is damaged (EIO)
      +-- LayerFailed               a layer below cannot be read (EIO, or the cause's)
+     +-- BadArchive                an archive is damaged, unsafe or none (EINVAL)
      +-- RootRefused               acting on the root; also a ViolationError
           +-- RootIsADirectory     ... where IsADirectoryError is expected
           +-- RootExists           ... where FileExistsError is expected
@@ -36,14 +37,17 @@ from errno import (
     ECANCELED,
     EEXIST,
     EFBIG,
+    EILSEQ,
     EINVAL,
     EIO,
     EISDIR,
+    ELOOP,
     ENAMETOOLONG,
     ENODATA,
     ENOENT,
     ENOTDIR,
     ENOTEMPTY,
+    EOVERFLOW,
     EROFS,
     ESTALE,
 )
@@ -88,6 +92,10 @@ class CorruptDatabase(OSError):
 
 class LayerFailed(OSError):
     """A layer below could not be read; the others are not concerned."""
+
+
+class BadArchive(OSError):
+    """What should be an archive is none, is damaged, or holds what no tree may hold."""
 
 
 class RootRefused(OSError, ViolationError):
@@ -398,6 +406,103 @@ def root_exists(path: str) -> RootExists:
 def closed() -> ValueError:
     """Return the error of every call on a closed file system, as for files."""
     return ValueError("I/O operation on closed file system")
+
+
+# --- factories: moving trees in and out ----------------------------------------------
+
+
+def bad_archive(source: str, why: str) -> BadArchive:
+    return BadArchive(EINVAL, f"{why}; nothing of it can be trusted", source)
+
+
+def bad_member(source: str, member: str, why: str) -> BadArchive:
+    message = f"member {member!r} {why}; nothing of the archive can be trusted"
+    return BadArchive(EINVAL, message, source)
+
+
+def special_member(source: str, member: str, kind: str) -> BadArchive:
+    message = (
+        f"member {member!r} is neither file, directory nor link (type {kind}), which "
+        "a container cannot hold; leave it out with exclude="
+    )
+    return BadArchive(EINVAL, message, source)
+
+
+def bomb(source: str, member: str, limit: int, ratio: float) -> BadArchive:
+    message = (
+        f"with member {member!r} it unpacks to more than {limit >> 20} MiB and more "
+        f"than {ratio:g} times its own size, as bombs do; max_ratio= takes more"
+    )
+    return BadArchive(EINVAL, message, source)
+
+
+def not_a_format(wanted: object) -> InvalidType:
+    message = (
+        "format should be the name of one or an object with read() and write(), not "
+        f"{type(wanted).__name__}"
+    )
+    return InvalidType(message)
+
+
+def unknown_format(name: str, known: str) -> InvalidArgument:
+    message = f"no archive format is known for {name!r}; give format= one of {known}"
+    return InvalidArgument(message)
+
+
+def not_utf8(path: str) -> OSError:
+    message = (
+        "a name of or in it is no UTF-8, which a container needs; rename it on the host"
+    )
+    return OSError(EILSEQ, message, path)
+
+
+def out_of_time(path: str) -> OSError:
+    message = "its times are out of range; set them with touch"
+    return OSError(EOVERFLOW, message, path)
+
+
+def bad_metadata(path: str, name: str, why: str) -> OSError:
+    message = (
+        f"attribute {name!r} holds no JSON ({why}); "
+        "mend it with setxattr() or removexattr()"
+    )
+    return OSError(EINVAL, message, path)
+
+
+def symlink_loop(path: str) -> OSError:
+    return from_errno(ELOOP, path)
+
+
+def special_file(path: str) -> OSError:
+    message = (
+        "neither file, directory nor symbolic link, which a container cannot hold; "
+        "leave it out with exclude= or errors='skip'"
+    )
+    return OSError(EINVAL, message, path)
+
+
+def is_open_container(path: str) -> OSError:
+    message = "a container that this process has open is neither read nor written so"
+    return OSError(EBUSY, message, path)
+
+
+def conflict(path: str, found: str) -> OSError:
+    """Return the error for a transfer to *path*, where *found* is."""
+    message = f"{found} is there already; on_conflict= says what becomes of it"
+    return FileExistsError(EEXIST, message, path)
+
+
+def directory_in_the_way(path: str) -> OSError:
+    message = "a directory is where a file or a link is to come; remove it first"
+    return IsADirectoryError(EISDIR, message, path)
+
+
+def differs_in_case(path: str, other: str) -> OSError:
+    message = (
+        f"the host takes this name and {other!r} for one; rename one of them, or "
+        "leave one out with exclude="
+    )
+    return FileExistsError(EEXIST, message, path)
 
 
 # --- two paths ------------------------------------------------------------------------

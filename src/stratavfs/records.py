@@ -255,13 +255,54 @@ class Progress(NamedTuple):
     """What a long call tells while it runs."""
 
     done: int
-    """Steps done: of a backup, pages."""
+    """Steps done: of a backup, pages; of a tree or an archive, what is in it."""
     total: int
-    """Steps there are, as far as is known by now."""
+    """Steps there are, as far as is known by now; not less than *done*."""
     path: str
     """What is being worked on: of a backup, the file of the container."""
     bytes: int
     """Bytes done."""
+
+
+class TransferReport(NamedTuple):
+    """What an import or an export did."""
+
+    files: int = 0
+    """Files that were written, each name of a hard link counted."""
+    directories: int = 0
+    """Directories that were made."""
+    symlinks: int = 0
+    """Symbolic links that were made."""
+    bytes: int = 0
+    """Bytes of content that were written."""
+    unchanged: int = 0
+    """What was there already, and the same; directories that are merged."""
+    skipped: int = 0
+    """What was left as it is, as ``on_conflict`` says."""
+    failures: tuple[tuple[str, OSError], ...] = ()
+    """With ``errors="skip"``: (path, error) of what could not be transferred."""
+
+
+class Usage(NamedTuple):
+    """What :meth:`VirtualFileSystem.disk_usage` returns, of one tree."""
+
+    files: int
+    """Regular files; one with several names counts once."""
+    directories: int
+    """Directories, the one that was asked for included."""
+    symlinks: int
+    bytes: int
+    """Bytes of the files, holes included."""
+
+
+class GrepMatch(NamedTuple):
+    """One line that :meth:`VirtualFileSystem.grep` found."""
+
+    path: str
+    line_number: int
+    """Counted from 1."""
+    line: str | bytes
+    """The line without its ending; bytes with ``binary=True``."""
 
 
 class Stats(NamedTuple):

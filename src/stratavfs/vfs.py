@@ -10,8 +10,19 @@ import operator
 import os
 import time
 import warnings
+from functools import partial
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Self, final, overload
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Literal,
+    Self,
+    cast,
+    final,
+    overload,
+)
 
 from icontract import ensure, invariant
 
@@ -37,6 +48,8 @@ from stratavfs._arguments import (
     checked_name,
     checked_owner,
     checked_priority,
+    checked_ratio,
+    checked_stream,
     checked_target,
     checked_timeout,
     checked_times,
@@ -44,6 +57,7 @@ from stratavfs._arguments import (
     encoded,
 )
 from stratavfs._batch import Batch, Savepoint
+from stratavfs._choices import PRESERVED, checked_choices
 from stratavfs._content import Content
 from stratavfs._contracts import (
     SLOW,
@@ -64,14 +78,18 @@ from stratavfs._layers import LayerStack
 from stratavfs._open_handles import OpenHandles
 from stratavfs._options import MEMORY, Options, Recipe
 from stratavfs._paths import normalize
+from stratavfs._progress import Meter
+from stratavfs._selection import selection
 from stratavfs._sql import SYNCHRONOUS
 from stratavfs._store import Store
 from stratavfs._tree import Tree
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterable, Iterator
+    import re
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from _typeshed import (
         OpenBinaryMode,
@@ -84,18 +102,26 @@ if TYPE_CHECKING:
 
     from stratavfs._openfile import WritableFile
     from stratavfs._paths import StrPath
+    from stratavfs._selection import Patterns
+    from stratavfs.archives.protocol import ArchiveFormat
     from stratavfs.layers.protocol import LeastLayer
     from stratavfs.records import (
         Change,
         Conflict,
         Explanation,
         Finding,
+        GrepMatch,
         Progress,
         Repair,
         StatResult,
         Stats,
+        TransferReport,
+        Usage,
         VPath,
     )
+
+    OnConflict = Literal["error", "skip", "replace", "newer"]
+    Preserve = str | Iterable[str]
 
 
 @invariant(
@@ -620,20 +646,7 @@ class VirtualFileSystem:
         """
         path, how = normalize(path), _modes.parse(mode)
         _modes.check_arguments(how, buffering, encoding, errors, newline)
-        with self._layers.gate:
-            file = self._file_to_open(path, how)
-            try:
-                at = (file.size() or 0) if how.appending else 0
-            except BaseException:
-                file.close()
-                raise
-        forget = self._handles.discard
-        raw = ChunkFile(self._store, file, how, path, self._clock, forget, at)
-        handle = wrap(
-            raw, mode, how, buffering, encoding, errors, newline, self.chunk_size
-        )
-        self._handles.add(raw, handle)
-        return handle
+        return self._opened(path, mode, how, buffering, encoding, errors, newline)
 
     # --- asking ----------------------------------------------------------------------
 
@@ -842,6 +855,47 @@ class VirtualFileSystem:
                 path, attribute, self._clock(), follow=follow_symlinks
             )
 
+    def get_metadata(
+        self, path: StrPath, *, follow_symlinks: bool = True
+    ) -> dict[str, Any]:
+        """Return what :meth:`set_metadata` has set of *path*, ``{}`` if nothing."""
+        from stratavfs import _metadata  # noqa: PLC0415 - it loads json
+
+        path = normalize(path)
+        with self._layers.look:
+            entry = self._layers.locate(path, follow=follow_symlinks)
+            return _metadata.decoded(self._layers.xattrs(entry), path)
+
+    def set_metadata(
+        self,
+        path: StrPath,
+        mapping: Mapping[str, Any],
+        *,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Let *mapping*, and nothing else, be what an application knows of *path*.
+
+        Each key is kept as JSON, in the extended attribute ``user.metadata.KEY``.
+
+        Raises:
+            InvalidArgument, InvalidType: a key is no text, or a value is not JSON.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.touch("/sword.png")
+        >>> vfs.set_metadata("/sword.png", {"author": "Ada", "tags": ["item"]})
+        >>> vfs.get_metadata("/sword.png")
+        {'author': 'Ada', 'tags': ['item']}
+        >>> list(vfs.find(metadata={"author": "Ada"}))
+        ['/sword.png']
+        """
+        from stratavfs import _metadata  # noqa: PLC0415
+
+        path, values = normalize(path), _metadata.encoded(mapping)
+        with self._writing(path):
+            self._edits.set_xattrs(
+                path, _metadata.PREFIX, values, self._clock(), follow=follow_symlinks
+            )
+
     # --- directories -----------------------------------------------------------------
 
     def mkdir(
@@ -936,16 +990,18 @@ class VirtualFileSystem:
         symlinks: bool = False,
         ignore: Callable[[str, list[str]], Iterable[str]] | None = None,
         dirs_exist_ok: bool = False,
+        progress: Callable[[Progress], object] | None = None,
     ) -> str:
         """Copy the directory *src* with everything below it to *dst*; return *dst*.
 
         The arguments are those of ``shutil.copytree``; all is copied or nothing.
+        *progress* is called now and then with a ``Progress``.
 
         Raises:
             FileExistsError: *dst* exists, without *dirs_exist_ok*.
             OSError: (EINVAL) *dst* lies inside *src*.
         """
-        src, dst = normalize(src), normalize(dst)
+        src, dst, meter = normalize(src), normalize(dst), Meter(progress)
         with self._writing(dst):
             self._copies.copy_tree(
                 src,
@@ -954,6 +1010,7 @@ class VirtualFileSystem:
                 symlinks=symlinks,
                 ignore=ignore,
                 dirs_exist_ok=dirs_exist_ok,
+                meter=meter,
             )
         return dst
 
@@ -1050,6 +1107,472 @@ class VirtualFileSystem:
         """Yield the paths that match *pattern* as they are found, unsorted."""
         steps = _search.glob(self._layers, _patterns.parse(pattern))
         return _search.locked(self._layers, steps)
+
+    def find(
+        self,
+        pattern: StrPath = "*",
+        path: StrPath = "/",
+        *,
+        type: str | None = None,  # noqa: A002 - the word of find(1)
+        name: str | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        newer: float | datetime | None = None,
+        older: float | datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Iterator[str]:
+        """Yield the paths below *path* that pass all tests, directories before theirs.
+
+        Args:
+            pattern: A glob of the name, at any depth; with a slash in it, of the path
+                below *path*, where ``**`` crosses directories.
+            path: Where to begin; it is left out itself.
+            type: ``"f"`` or ``"file"``, ``"d"`` or ``"directory"``, ``"l"`` or
+                ``"symlink"``. Links are not followed.
+            name: One more glob of the name.
+            min_size: Least size in bytes, of files.
+            max_size: Largest size in bytes, of files.
+            newer: Modified after this moment: seconds since 1970, or a datetime.
+            older: Modified before this moment.
+            metadata: What :meth:`get_metadata` has to have, key by key.
+
+        Raises:
+            InvalidArgument, InvalidType: a test makes no sense.
+
+        >>> vfs = VirtualFileSystem()
+        >>> for path in ("/a.py", "/lib/b.py", "/lib/c.txt"):
+        ...     vfs.write_text(path, "x" * 10)
+        10
+        10
+        10
+        >>> list(vfs.find("*.py")), list(vfs.find(type="d"))
+        (['/a.py', '/lib/b.py'], ['/lib'])
+        """
+        from stratavfs import _find  # noqa: PLC0415
+
+        wanted = _find.criteria(
+            pattern,
+            type_=type,
+            name=name,
+            min_size=min_size,
+            max_size=max_size,
+            newer=newer,
+            older=older,
+            metadata=metadata,
+        )
+        self._store.require_open()
+        return _find.find(self._layers, normalize(path), wanted)
+
+    def grep(
+        self,
+        pattern: str | bytes | re.Pattern[Any],
+        path: StrPath = "/",
+        *,
+        glob: Patterns = "**",
+        ignore_case: bool = False,
+        binary: bool = False,
+    ) -> Iterator[GrepMatch]:
+        r"""Yield (path, line number, line) of each line in which *pattern* is found.
+
+        Files are read piece by piece, and what was found so far is there at once.
+
+        Args:
+            pattern: A regular expression, of ``bytes`` if *binary*.
+            path: A directory, or a single file.
+            glob: Which files below *path*, as ``include`` of :meth:`import_tree`.
+            ignore_case: Take capitals and small letters for the same.
+            binary: Look into files that are no text, too, and yield lines as bytes;
+                else files with a NUL in their first 8 KiB are left out, and the others
+                are read as UTF-8.
+
+        Raises:
+            InvalidArgument: *pattern* is no regular expression.
+            FileNotFoundError: there is nothing at *path*.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_text("/notes.txt", "one\ntwo\nthree\n")
+        14
+        >>> for found in vfs.grep("^t"):
+        ...     print(found.path, found.line_number, found.line)
+        /notes.txt 2 two
+        /notes.txt 3 three
+        """
+        from stratavfs import _grep  # noqa: PLC0415
+
+        return _grep.grep(
+            self._layers,
+            normalize(path),
+            pattern,
+            glob=glob,
+            ignore_case=ignore_case,
+            binary=binary,
+        )
+
+    def tree(self, path: StrPath = "/", *, max_depth: int | None = None) -> str:
+        """Return the tree at *path* as text, as the command ``tree`` draws it.
+
+        >>> vfs = VirtualFileSystem()
+        >>> for path in ("/a/b.txt", "/a/c.txt"):
+        ...     vfs.touch(path)
+        >>> print(vfs.tree())
+        /
+        └── a
+            ├── b.txt
+            └── c.txt
+        <BLANKLINE>
+        1 directory, 2 files
+        """
+        from stratavfs import _usage  # noqa: PLC0415
+
+        path = normalize(path)
+        with self._layers.look:
+            return _usage.tree(self._layers, path, max_depth)
+
+    def disk_usage(self, path: StrPath = "/") -> Usage:
+        """Return how many files, directories and bytes there are at and below *path*.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_text("/a/b.txt", "text")
+        4
+        >>> vfs.disk_usage("/a")
+        Usage(files=1, directories=1, symlinks=0, bytes=4)
+        """
+        from stratavfs import _usage  # noqa: PLC0415
+
+        path = normalize(path)
+        with self._layers.look:
+            return _usage.disk_usage(self._layers, path)
+
+    # --- moving trees in and out -----------------------------------------------------
+
+    def import_tree(
+        self,
+        host_dir: StrPath,
+        dest: StrPath = "/",
+        *,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        follow_symlinks: bool = False,
+        on_conflict: OnConflict = "error",
+        preserve: Preserve = PRESERVED,
+        checksum: bool = False,
+        errors: Literal["raise", "skip"] = "raise",
+        atomic: bool = True,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> TransferReport:
+        """Copy what is in the directory *host_dir* of the host into *dest*.
+
+        Directories merge. What is there already and the same, by size and time of
+        modification, is passed over, so that the next import takes what has changed.
+
+        Args:
+            host_dir: A directory of the host.
+            dest: A directory here, made if it is missing.
+            include: A pattern, or several: only what matches one is taken. A pattern
+                without a slash is of a name; one with a slash, of the path below
+                *host_dir*, where ``**`` crosses directories; one with a slash at its
+                end, of directories with all in them.
+            exclude: Patterns of what is left out, a directory with all in it.
+            follow_symlinks: Take what symbolic links lead to, instead of the links.
+            on_conflict: What becomes of a file where another one is: ``"error"``;
+                ``"skip"`` leaves it, ``"replace"`` replaces it, ``"newer"`` does so if
+                the one of the host was modified later. A directory never gives way.
+            preserve: What is kept beside the content, in the words of ``cp``:
+                ``"mode"``, ``"timestamps"``, ``"ownership"``, ``"links"`` (several
+                names of one file stay that), ``"xattr"`` (those in ``user.``); or
+                ``"all"``.
+            checksum: Compare the bytes of files of one size, whatever their times.
+            errors: ``"skip"`` goes on where something cannot be read or conflicts, and
+                lists it in the report.
+            atomic: All of it in one transaction; False commits some 16 MiB at a time,
+                which others can see, and keeps what was committed when it fails.
+            progress: Called with a ``Progress``, ten times a second at most.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError, PermissionError: of the host.
+            FileExistsError, IsADirectoryError: a conflict.
+            OSError: a name is no UTF-8 (EILSEQ), something is neither file, directory
+                nor link (EINVAL), or is a container that is open (EBUSY).
+
+        >>> import pathlib, tempfile
+        >>> host = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (host / "motd.txt").write_text("hello")
+        >>> vfs = VirtualFileSystem()
+        >>> report = vfs.import_tree(host, "/etc")
+        >>> report.files, report.bytes, vfs.read_text("/etc/motd.txt")
+        (1, 5, 'hello')
+        >>> vfs.import_tree(host, "/etc").unchanged
+        1
+        """
+        from stratavfs._arrivals import Arrivals  # noqa: PLC0415 - only when used
+        from stratavfs._import_tree import TreeImport  # noqa: PLC0415
+
+        top, path = checked_location(host_dir, "host_dir"), normalize(dest)
+        choices = checked_choices(on_conflict, preserve, errors, checksum=checksum)
+        self._require_writable(path)
+        at = self._clock()
+        arrivals = Arrivals(self._edits, self._layers, self._copy_up, choices, at)
+        tree = TreeImport(
+            top,
+            arrivals,
+            selection(include, exclude),
+            Meter(progress),
+            choices.preserve,
+            follow=follow_symlinks,
+        )
+        gate = partial(self._writing, path)
+        arrivals.run(tree.steps(path), gate, atomic=atomic)
+        return arrivals.report()
+
+    def export_tree(
+        self,
+        path: StrPath,
+        host_dir: StrPath,
+        *,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        follow_symlinks: bool = False,
+        on_conflict: OnConflict = "error",
+        preserve: Preserve = PRESERVED,
+        checksum: bool = False,
+        errors: Literal["raise", "skip"] = "raise",
+        progress: Callable[[Progress], object] | None = None,
+    ) -> TransferReport:
+        """Copy what is in the directory *path* into the directory *host_dir*.
+
+        The merged view, as it is at this moment. *host_dir* is made if it is missing;
+        nothing is ever written outside it, whatever links are planted in it, and no
+        file is ever half replaced. The arguments are those of :meth:`import_tree`. The
+        bits that give the rights of an owner (set-uid, set-gid) are kept only together
+        with ``"ownership"``.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError: there is no directory at *path*.
+            FileExistsError: a conflict; or two names that the host takes for one.
+            OSError: what the host says, with its path; what was written stays.
+
+        >>> import pathlib, tempfile
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_text("/site/index.html", "<p>hello")
+        8
+        >>> host = pathlib.Path(tempfile.mkdtemp())
+        >>> vfs.export_tree("/site", host).files, (host / "index.html").read_text()
+        (1, '<p>hello')
+        """
+        from stratavfs import _export_tree  # noqa: PLC0415
+
+        path, top = normalize(path), checked_location(host_dir, "host_dir")
+        choices = checked_choices(on_conflict, preserve, errors, checksum=checksum)
+        chosen, meter = selection(include, exclude), Meter(progress)
+        self._require_settled()
+        with self._layers.look:
+            return _export_tree.export_tree(
+                self._layers, path, top, chosen, choices, meter, follow=follow_symlinks
+            )
+
+    def iter_export_tree(
+        self,
+        path: StrPath = "/",
+        *,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        handles: bool = False,
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield (path, bytes) of every file below *path*.
+
+        With *handles* the second is a file object instead, open for reading until the
+        next one is asked for. Symbolic links are left out.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_text("/a/b.txt", "text")
+        4
+        >>> dict(vfs.iter_export_tree("/a"))
+        {'/a/b.txt': b'text'}
+        """
+        from stratavfs import _export_tree  # noqa: PLC0415
+
+        steps = _export_tree.iter_files(
+            self._layers,
+            normalize(path),
+            selection(include, exclude),
+            handles=handles,
+            opened=self._opened_to_read,
+        )
+        return _search.locked(self._layers, steps)
+
+    def import_archive(
+        self,
+        source: StrPath | BinaryIO,
+        dest: StrPath = "/",
+        *,
+        format: str | ArchiveFormat | None = None,  # noqa: A002 - shutil's word
+        include: Patterns = None,
+        exclude: Patterns = None,
+        on_conflict: OnConflict = "error",
+        preserve: Preserve = PRESERVED,
+        checksum: bool = False,
+        atomic: bool = True,
+        max_ratio: float = 100,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> TransferReport:
+        """Unpack an archive into the directory *dest*.
+
+        A member that is absolute, leads up (``..``), or is a device or a pipe is
+        refused, and with it the archive. Nothing is written through a link. Of several
+        members of one name the last wins.
+
+        Args:
+            source: A path of the host; or a stream of bytes, which may be a pipe and
+                stays open.
+            dest: A directory here, made if it is missing.
+            format: ``"zip"``, ``"tar"``, ``"tar.gz"``, ``"tar.bz2"``, ``"tar.xz"``,
+                ``"tar.zst"``, or an :class:`~stratavfs.archives.ArchiveFormat`; left
+                out, the archive is recognised by its first bytes.
+            include: As for :meth:`import_tree`, below the top of the archive.
+            exclude: As for :meth:`import_tree`.
+            on_conflict: As for :meth:`import_tree`.
+            preserve: As for :meth:`import_tree`, as far as the archive tells it.
+            checksum: As for :meth:`import_tree`.
+            atomic: As for :meth:`import_tree`.
+            max_ratio: How many times its own size an archive may unpack to, beyond
+                256 MiB; ``math.inf`` takes all.
+            progress: As for :meth:`import_tree`.
+
+        Raises:
+            BadArchive: it is none, is damaged or cut short, or has a member that is
+                refused, which the message names.
+            FileExistsError, IsADirectoryError: a conflict.
+            InvalidArgument: there is no such format.
+
+        >>> import io, zipfile
+        >>> file = io.BytesIO()
+        >>> with zipfile.ZipFile(file, "w") as archive:
+        ...     archive.writestr("docs/motd", "hello")
+        >>> vfs = VirtualFileSystem()
+        >>> _ = file.seek(0)
+        >>> vfs.import_archive(file, "/lib").files, vfs.read_text("/lib/docs/motd")
+        (1, 'hello')
+        """
+        from stratavfs._arrivals import Arrivals  # noqa: PLC0415
+        from stratavfs._import_archive import ArchiveImport  # noqa: PLC0415
+
+        path = normalize(dest)
+        choices = checked_choices(on_conflict, preserve, "raise", checksum=checksum)
+        self._require_writable(path)
+        at = self._clock()
+        arrivals = Arrivals(self._edits, self._layers, self._copy_up, choices, at)
+        archive = ArchiveImport(
+            checked_stream(source, "source", "read"),
+            arrivals,
+            selection(include, exclude),
+            Meter(progress),
+            archive_format=format,
+            max_ratio=checked_ratio(max_ratio),
+        )
+        gate = partial(self._writing, path)
+        arrivals.run(archive.steps(path), gate, atomic=atomic)
+        return arrivals.report()
+
+    def export_archive(
+        self,
+        path: StrPath,
+        target: StrPath | BinaryIO,
+        format: str | ArchiveFormat | None = None,  # noqa: A002 - shutil's word
+        *,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        follow_symlinks: bool = False,
+        preserve: Preserve = PRESERVED,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> TransferReport:
+        """Pack the directory *path*, as it is in the merged view, into an archive.
+
+        The names in it are those below *path*; a file gives an archive of that alone.
+
+        Args:
+            path: What to pack.
+            target: A path of the host, where nothing may be and an archive appears when
+                it is complete; or a stream to write to, which may be a pipe and stays
+                open.
+            format: As for :meth:`import_archive`; left out, the end of the name of
+                *target* tells.
+            include: As for :meth:`import_tree`, below *path*.
+            exclude: As for :meth:`import_tree`.
+            follow_symlinks: Pack what symbolic links lead to, instead of the links.
+            preserve: As for :meth:`import_tree`, as far as the format can.
+            progress: As for :meth:`import_tree`.
+
+        Raises:
+            FileNotFoundError: there is nothing at *path*.
+            FileExistsError: there is something at *target*.
+            InvalidArgument: there is no such format.
+
+        >>> import io, tarfile
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.touch("/docs/motd")
+        >>> file = io.BytesIO()
+        >>> vfs.export_archive("/docs", file, "tar.gz").files
+        1
+        >>> _ = file.seek(0)
+        >>> tarfile.open(fileobj=file).getnames()
+        ['motd']
+        """
+        from stratavfs import _export_archive  # noqa: PLC0415
+
+        path, to = normalize(path), checked_stream(target, "target", "write")
+        kept = checked_choices("error", preserve, "raise", checksum=False).preserve
+        chosen, meter = selection(include, exclude), Meter(progress)
+        self._require_settled()
+        with self._layers.look:
+            return _export_archive.export_archive(
+                self._layers,
+                path,
+                to,
+                format,
+                chosen,
+                kept,
+                meter,
+                follow=follow_symlinks,
+            )
+
+    def export_bytesio(self, path: StrPath) -> io.BytesIO:
+        """Return the bytes of the file at *path* as a stream in memory.
+
+        >>> vfs = VirtualFileSystem()
+        >>> vfs.write_bytes("/a", b"abc"), vfs.export_bytesio("/a").read()
+        (3, b'abc')
+        """
+        import io  # noqa: PLC0415
+
+        return io.BytesIO(self._layers.read(normalize(path)))
+
+    def export_sqlar(
+        self,
+        target: StrPath,
+        path: StrPath = "/",
+        *,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> TransferReport:
+        """Pack the directory *path* into an SQLite archive, as ``sqlite3 -A`` reads it.
+
+        Args:
+            target: A path of the host, where nothing may be.
+            path: What to pack.
+            progress: As for :meth:`import_tree`.
+
+        Raises:
+            FileExistsError: there is something at *target*.
+            OSError: (EFBIG) a file is larger than SQLite's values may be.
+
+        https://sqlite.org/sqlar.html
+        """
+        from stratavfs import _sqlar  # noqa: PLC0415
+
+        path, to = normalize(path), checked_file(target, "target")
+        meter = Meter(progress)
+        self._require_settled()
+        with self._layers.look:
+            return _sqlar.export_sqlar(self._layers, path, to, meter)
 
     # --- layers ----------------------------------------------------------------------
 
@@ -1231,52 +1754,67 @@ class VirtualFileSystem:
         with self._writing(path):
             self._grafts.revert(path, self._clock())
 
-    def flatten(self, target: VirtualFileSystem | StrPath) -> None:
+    def flatten(
+        self,
+        target: VirtualFileSystem | StrPath,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Write the merged view, all of it, to *target* as a single layer.
 
         Args:
             target: A path of the host, where a new container is made (under another
                 name until it is complete); or a writable file system that is empty.
+            progress: Called now and then with a ``Progress``.
 
         Raises:
             FileExistsError: there is something at the path.
             OSError: (ENOTEMPTY) the file system is not empty.
             InvalidArgument: *target* is this file system.
         """
+        meter = Meter(progress)
         self._store.require_open()
         if isinstance(target, VirtualFileSystem):
-            self._flatten_into(target)
+            self._flatten_into(target, meter)
             return
         with (
             made_whole(checked_file(target, "target")) as part,
             VirtualFileSystem(part, self.chunk_size, clock=self._clock) as made,
         ):
-            self._flatten_into(made)
+            self._flatten_into(made, meter)
 
-    def _flatten_into(self, target: VirtualFileSystem) -> None:
+    def _flatten_into(self, target: VirtualFileSystem, meter: Meter) -> None:
         if target is self:
             raise errors.onto_itself()
         with target._writing(target.db_path), self._store.loan, self._store.snapshot():
-            target._grafts.flatten(self._layers, self._clock(), target.db_path)
+            at = self._clock()
+            target._grafts.flatten(self._layers, at, target.db_path, meter)
 
-    def apply_to(self, target: VirtualFileSystem) -> None:
+    def apply_to(
+        self,
+        target: VirtualFileSystem,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Make the local changes, deletions included, in *target*: all or nothing.
 
         Each file of the local layer replaces what *target* has at its path, each
         whiteout removes it; directories merge with directories. *target* may be one of
         the underlays: :meth:`revert` the changes afterwards, and they come from there.
+        *progress* is called now and then with a ``Progress``.
 
         Raises:
             ReadOnlyError: *target* is read-only.
             InvalidArgument, InvalidType: it is this file system, or none.
         """
+        meter = Meter(progress)
         self._store.require_open()
         if not isinstance(target, VirtualFileSystem):
             raise errors.not_a_file_system(target)
         if target is self:
             raise errors.onto_itself()
         with target._writing(target.db_path), self._store.loan, self._store.snapshot():
-            target._grafts.apply(self._layers, self._clock())
+            target._grafts.apply(self._layers, self._clock(), meter)
 
     # --- batches ---------------------------------------------------------------------
 
@@ -1374,6 +1912,33 @@ class VirtualFileSystem:
         with gate:
             inode = self._edits.open_file(path, how, self._clock())
             return self._copy_up.open_local(inode)
+
+    def _opened(
+        self,
+        path: VPath,
+        mode: str,
+        how: _modes.OpenMode,
+        buffering: int = -1,
+        *text: str | None,
+    ) -> Any:
+        """Return a handle on *path*; *text* is the rest of what ``open()`` takes."""
+        with self._layers.gate:
+            file = self._file_to_open(path, how)
+            try:
+                at = (file.size() or 0) if how.appending else 0
+            except BaseException:
+                file.close()
+                raise
+        forget = self._handles.discard
+        raw = ChunkFile(self._store, file, how, path, self._clock, forget, at)
+        size = self.chunk_size
+        handle = wrap(raw, mode, how, buffering, *text, default_size=size)
+        self._handles.add(raw, handle)
+        return handle
+
+    def _opened_to_read(self, path: VPath) -> BinaryIO:
+        handle = self._opened(path, "rb", _modes.parse("rb"))
+        return cast("BinaryIO", handle)
 
     def _type_of(self, path: StrPath, *, follow: bool = True) -> int:
         """Return the type bits of what *path* leads to, 0 if nothing."""

@@ -319,6 +319,29 @@ def test_close_while_threads_share_a_handle_closes_it_once(shared: Vfs) -> None:
     assert handle.closed
 
 
+def test_close_of_a_handle_that_another_thread_is_just_closing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffer has found it open, waits for its lock, and then finds it closed."""
+    vfs = VirtualFileSystem(tmp_path / "c.db")
+    theirs, mine = vfs.open("/theirs", "w+b"), vfs.open("/mine", "wb")
+    for handle in (theirs, mine):
+        handle.write(b"buffered")
+    raw: Any = theirs.raw
+
+    def seek_late(*args: int) -> int:
+        assert together(raw.close) == []
+        return int(type(raw).seek(raw, *args))
+
+    monkeypatch.setattr(raw, "seek", seek_late)
+    with pytest.warns(ResourceWarning, match="with its file system.*/mine") as warned:
+        vfs.close()
+
+    assert (len(warned), theirs.closed, mine.closed, vfs.closed) == (1, *[True] * 3)
+    with VirtualFileSystem(tmp_path / "c.db") as again:
+        assert again.read_bytes("/mine") == again.read_bytes("/theirs") == b"buffered"
+
+
 def test_close_flushes_what_a_thread_has_buffered(tmp_path: Path) -> None:
     vfs = VirtualFileSystem(tmp_path / "c.db")
     written = threading.Event()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 PLACES = sorted(CALLS)
 
 
+# What asks of a directory.
+OF_DIRECTORIES = {"export_tree", "find", "listdir", "scandir", "tree", "walk"}
+
+
 @pytest.fixture
 def furnished(mem: VirtualFileSystem) -> VirtualFileSystem:
     """A file system in memory with a little of everything."""
@@ -171,11 +175,7 @@ def test_change_anything_when_read_only_is_refused_with_erofs(
 def test_ask_when_read_only_answers_as_a_writable_one(
     sealed: VirtualFileSystem, furnished: VirtualFileSystem, place: str
 ) -> None:
-    path = (
-        "/dir"
-        if place.split(".", maxsplit=1)[0] in {"listdir", "scandir", "walk"}
-        else "/file"
-    )
+    path = "/dir" if place.split(".", maxsplit=1)[0] in OF_DIRECTORIES else "/file"
     path = "/link" if place == "readlink.path" else path
 
     answers = [READERS[place](vfs, path) for vfs in (sealed, furnished)]

@@ -1,7 +1,8 @@
 """Nested batches keep all or nothing, against a model that copies itself at each begin.
 
 Handles are open across: one whose file a rollback has taken away is stale for good, all
-others go on with the bytes there were.
+others go on with the bytes there were. A stale one says so, and hinders no batch, also
+where something is left in its buffer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 import errno
 import posixpath
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +65,11 @@ class Opened:
 
     handle: Any
     file: int
+    room: int
+    """Bytes that its buffer holds."""
     stale: bool = False
+    owing: bool = False
+    """It is stale, and has something in its buffer that no batch takes back."""
 
 
 @dataclass
@@ -73,6 +79,8 @@ class Begun:
     scope: AbstractContextManager[object]
     model: Model
     known: dict[str, Any]
+    stale: list[Opened]
+    """Handles that were stale already."""
 
 
 class Batches(RuleBasedStateMachine):
@@ -87,16 +95,19 @@ class Batches(RuleBasedStateMachine):
     @initialize(chunk_size=draw.chunk_sizes)
     def begin(self, chunk_size: int) -> None:
         self.vfs = VirtualFileSystem(chunk_size=chunk_size)
+        self.chunk_size = chunk_size
         for path in ("/f", "/d/h"):
             self.write(path, b"as it was before")
 
     def teardown(self) -> None:
-        while self.begun:
-            self.keep()
-        for slot in [*self.opened]:
-            self.close(slot)
-        if hasattr(self, "vfs"):
-            self.vfs.close()
+        # Whatever fails: what stays open would fail the test that is run next.
+        with ExitStack() as todo:
+            if hasattr(self, "vfs"):
+                todo.callback(self.vfs.close)
+            for slot in [*self.opened]:
+                todo.callback(self.close, slot)
+            for _ in self.begun:
+                todo.callback(self.keep)
 
     # --- batches ----------------------------------------------------------------------
 
@@ -106,7 +117,8 @@ class Batches(RuleBasedStateMachine):
         known = everything(self.vfs)
         scope = self.vfs.atomic_batch()
         scope.__enter__()
-        self.begun.append(Begun(scope, copy.deepcopy(self.model), known))
+        stale = [it for it in self.opened.values() if it.stale]
+        self.begun.append(Begun(scope, copy.deepcopy(self.model), known, stale))
 
     @precondition(lambda self: self.begun)
     @rule()
@@ -132,6 +144,7 @@ class Batches(RuleBasedStateMachine):
         self.model = begun.model
         for opened in self.opened.values():
             opened.stale |= opened.file not in self.model.files
+            opened.owing &= opened in begun.stale
 
     @precondition(lambda self: len(self.begun) < DEEPEST)
     @rule(content=contents)
@@ -202,9 +215,22 @@ class Batches(RuleBasedStateMachine):
     @rule(path=files, buffering=st.sampled_from((0, -1, 3)))
     def open(self, path: str, buffering: int) -> None:
         if path in self.model.names:
-            handle = self.vfs.open(path, "r+b", buffering)
-            slot = next(slot for slot in range(MOST) if slot not in self.opened)
-            self.opened[slot] = Opened(handle, self.model.names[path])
+            self.keep_open(self.vfs.open(path, "r+b", buffering), path, buffering)
+
+    @precondition(lambda self: self.begun and len(self.opened) < MOST)
+    @rule(path=files, buffering=st.sampled_from((0, -1, 3)))
+    def make(self, path: str, buffering: int) -> None:
+        """Make a file anew: whoever takes it back makes the handle stale."""
+        outcome(self.vfs.remove, path)
+        self.model.names.pop(path, None)
+        handle = self.vfs.open(path, "x+b", buffering)
+        self.model.write(path, b"")
+        self.keep_open(handle, path, buffering)
+
+    def keep_open(self, handle: Any, path: str, buffering: int) -> None:
+        slot = next(slot for slot in range(MOST) if slot not in self.opened)
+        room = self.chunk_size if buffering < 0 else buffering
+        self.opened[slot] = Opened(handle, self.model.names[path], room)
 
     @rule(slot=slots)
     def close(self, slot: int) -> None:
@@ -213,7 +239,8 @@ class Batches(RuleBasedStateMachine):
             return
         seen = outcome(opened.handle.close)
         # What a stale one still has in its buffer is lost, and it says so.
-        assert seen == ("value", None) or (opened.stale and is_stale(seen))
+        assert is_stale(seen) or (seen == ("value", None) and not opened.owing)
+        assert opened.stale or not is_stale(seen)
         assert opened.handle.closed
 
     @rule(slot=slots, offset=offsets, content=contents)
@@ -228,6 +255,7 @@ class Batches(RuleBasedStateMachine):
             seen = outcome(write)
             if opened.stale:
                 assert is_stale(seen) or not content
+                opened.owing |= 0 < len(content) <= opened.room
             else:
                 assert seen == ("value", None)
                 self.patch(opened.file, offset, content)

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, assert_type
 
 from stratavfs import (
@@ -16,12 +19,16 @@ from stratavfs import (
     DirEntry,
     Explanation,
     Finding,
+    GrepMatch,
     StatResult,
+    TransferReport,
+    Usage,
     VirtualFileSystem,
 )
 from stratavfs._batch import Batch, Savepoint
 from stratavfs._handle import ChunkFile
 from stratavfs._search import ScandirIterator
+from stratavfs.archives import formats
 from stratavfs.records import Progress, Repair, Stats
 
 if TYPE_CHECKING:
@@ -158,6 +165,7 @@ def directories(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.rmdir("/d"), None)
     assert_type(vfs.rmtree("/d"), None)
     assert_type(vfs.copytree("/d", "/e", ignore=lambda _, names: names), str)
+    assert_type(vfs.copytree("/d", "/e", progress=print), str)
 
 
 def moving(vfs: VirtualFileSystem) -> None:
@@ -172,6 +180,35 @@ def searching(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.iglob("*"), Iterator[str])
 
 
+def looking_into(vfs: VirtualFileSystem) -> None:
+    assert_type(vfs.find(), Iterator[str])
+    assert_type(
+        vfs.find("*.py", "/a", type="f", newer=datetime.now(UTC)), Iterator[str]
+    )
+    assert_type(vfs.grep("x", "/", glob=["*.py"]), Iterator[GrepMatch])
+    assert_type(vfs.grep(b"x", binary=True), Iterator[GrepMatch])
+    assert_type(vfs.grep(re.compile("x")), Iterator[GrepMatch])
+    assert_type(vfs.tree("/a", max_depth=2), str)
+    assert_type(vfs.disk_usage().bytes, int)
+    assert_type(vfs.disk_usage("/a"), Usage)
+    assert_type(vfs.get_metadata("/a"), dict[str, Any])
+    assert_type(vfs.set_metadata("/a", {"a": [1]}), None)
+
+
+def moving_in_and_out(vfs: VirtualFileSystem, path: Path, stream: BinaryIO) -> None:
+    assert_type(vfs.import_tree("host", path, exclude=".git/"), TransferReport)
+    assert_type(vfs.import_tree(path, preserve=["mode"], atomic=False), TransferReport)
+    assert_type(vfs.export_tree("/", path, on_conflict="newer"), TransferReport)
+    vfs.export_tree("/", path, on_conflict="never")  # type: ignore[arg-type]
+    assert_type(vfs.iter_export_tree("/a", handles=True), Iterator[tuple[str, Any]])
+    assert_type(vfs.import_archive("a.zip", max_ratio=math.inf), TransferReport)
+    assert_type(vfs.import_archive(stream, format="tar.gz"), TransferReport)
+    assert_type(vfs.export_archive("/", path, "zip"), TransferReport)
+    assert_type(vfs.export_archive("/", stream, formats()[0]), TransferReport)
+    assert_type(vfs.export_bytesio("/a"), io.BytesIO)
+    assert_type(vfs.export_sqlar("a.sqlar", progress=print), TransferReport)
+
+
 def layers(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.add_underlay(vfs, 1, "base"), str)
     assert_type(vfs.add_underlay("base.db", at="/mods"), str)
@@ -184,8 +221,8 @@ def layers(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.diff("/a"), list[Change])
     assert_type(vfs.revert("/a"), None)
     assert_type(vfs.flatten("flat.db"), None)
-    assert_type(vfs.flatten(vfs), None)
-    assert_type(vfs.apply_to(vfs), None)
+    assert_type(vfs.flatten(vfs, progress=print), None)
+    assert_type(vfs.apply_to(vfs, progress=print), None)
     assert_type(vfs.which_layer_detailed("/a"), dict[str, object])
 
 

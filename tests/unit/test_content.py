@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stratavfs import VirtualFileSystem, _content
-from stratavfs._content import SIZE_LIMIT, Content, check_size, place, spliced
+from stratavfs._content import SIZE_LIMIT, Content, check_size
+from stratavfs._spans import place, spliced
 from stratavfs._tree import FILE_MODE, Tree
 from stratavfs.records import InodeId, VPath
 

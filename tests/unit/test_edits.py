@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stratavfs import _modes
-from stratavfs._edits import Edits, changed_owner
+from stratavfs._arguments import changed_owner
+from stratavfs._edits import Edits
+from stratavfs._progress import Meter
 from stratavfs.records import Inode, VPath
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ REFUSALS: dict[str, tuple[Callable[[Workbench], object], int]] = {
             symlinks=False,
             dirs_exist_ok=False,
             ignore=None,
+            meter=Meter(None),
         ),
         errno.EINVAL,
     ),
@@ -189,6 +192,7 @@ REFUSALS: dict[str, tuple[Callable[[Workbench], object], int]] = {
             symlinks=False,
             dirs_exist_ok=False,
             ignore=None,
+            meter=Meter(None),
         ),
         errno.EEXIST,
     ),

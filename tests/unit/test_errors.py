@@ -31,6 +31,7 @@ OF_ONE_PATH: dict[str, tuple[int, type[OSError]]] = {
     "not_permitted": (errno.EPERM, PermissionError),
     "too_large": (errno.EFBIG, OSError),
     "bad_offset": (errno.EINVAL, OSError),
+    "symlink_loop": (errno.ELOOP, OSError),
     "read_only": (errno.EROFS, errors.ReadOnlyError),
     "stale": (errno.ESTALE, OSError),
     "no_access": (errno.EACCES, PermissionError),
@@ -64,6 +65,18 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("busy_handle", ("x.db",), errno.EBUSY, "a handle of its own"),
     ("busy_below", ("x.db", 2.5), errno.EBUSY, "2.5 s .* leave one of the batches"),
     ("changed_meanwhile", ("x.db",), errno.EBUSY, "changed .* try again"),
+    ("bad_archive", ("x.db", "why"), errno.EINVAL, "why; nothing of it"),
+    ("bad_member", ("x.db", "a", "is b"), errno.EINVAL, "'a' is b; nothing"),
+    ("special_member", ("x.db", "a", "0o10000"), errno.EINVAL, "'a' .* exclude="),
+    ("bomb", ("x.db", "a", 1 << 28, 9.5), errno.EINVAL, "'a' .*256 .* 9.5 .* max_"),
+    ("special_file", ("x.db",), errno.EINVAL, "exclude= or errors='skip'"),
+    ("is_open_container", ("x.db",), errno.EBUSY, "has open"),
+    ("conflict", ("x.db", "a file"), errno.EEXIST, "a file is there .* on_conflict="),
+    ("directory_in_the_way", ("x.db",), errno.EISDIR, "remove it first"),
+    ("differs_in_case", ("x.db", "/A"), errno.EEXIST, "'/A' .* rename one of them"),
+    ("bad_metadata", ("x.db", "a", "why"), errno.EINVAL, "'a' .*why.*; mend it with"),
+    ("out_of_time", ("x.db",), errno.EOVERFLOW, "set them with touch"),
+    ("not_utf8", ("x.db",), errno.EILSEQ, "rename it on the host"),
 ]
 
 # The factories for a layer that is refused; all name it.
@@ -78,13 +91,20 @@ OF_A_LAYER: dict[str, type[Exception]] = {
 }
 
 # The factories for a call that makes no sense just now, and what to do instead.
-OF_A_CALL: list[tuple[str, tuple[str, ...], type[Exception], str]] = [
+OF_A_CALL: list[tuple[str, tuple[object, ...], type[Exception], str]] = [
     ("batch_is_open", (), errors.InvalidArgument, "one `with` at a time"),
     ("batch_not_open", (), errors.InvalidArgument, "not open"),
     ("batch_of_another_thread", (), errors.InvalidArgument, "another thread"),
     ("savepoint_is_gone", (), errors.InvalidArgument, "make another"),
     ("savepoint_of_file", ("x.db",), errors.InvalidArgument, r"'x\.db' .*fork\(\) of"),
     ("not_picklable", (), errors.InvalidType, r"use one in a file, or backup\(\) it"),
+    ("not_a_format", (5,), errors.InvalidType, "read.. and write.., not int"),
+    (
+        "unknown_format",
+        ("x.rar", "a, b"),
+        errors.InvalidArgument,
+        "give .* one of a, b",
+    ),
 ]
 
 FACTORIES = {
@@ -224,6 +244,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "ReadOnlyError": (PermissionError,),
     "BatchLost": (OSError,),
     "LayerFailed": (OSError,),
+    "BadArchive": (OSError,),
     "ForeignDatabase": (OSError,),
     "SchemaTooNew": (OSError,),
     "CorruptDatabase": (OSError,),

@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 from bisect import bisect_left
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from datetime import UTC, datetime
 from errno import ESTALE
 from functools import partial
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _UNIX: Final = {3, 19}  # makers that tell the mode: Unix, Darwin
 _DOS: Final = {0, 10, 14}  # ... that may mean a separator by a backslash
 _PERMISSIONS: Final = {S_IFREG: 0o644, S_IFDIR: 0o755, S_IFLNK: 0o777}
+_UTF8: Final = 0x800  # a flag: the name is UTF-8, else that of an old PC
 _EXTENDED_TIME: Final = 0x5455
 _TIME: Final = struct.Struct("<HHBi")  # field, its size, which times, the first one
 
@@ -303,14 +304,19 @@ def _covered(found: dict[str, tuple[Inode, ZipInfo]]) -> list[str]:
     ]
 
 
-def _name_of(record: ZipInfo) -> str:
+def name_of(record: ZipInfo) -> str:
+    """Return the name of a member, with ``/`` between directories."""
     name = record.orig_filename  # filename is cut at a NUL
-    return name.replace("\\", "/") if record.create_system in _DOS else name
+    if record.create_system in _DOS:
+        return name.replace("\\", "/")
+    with suppress(UnicodeError):  # Info-ZIP on Unix writes UTF-8 and says nothing
+        return name if record.flag_bits & _UTF8 else name.encode("cp437").decode()
+    return name
 
 
 def _path_of(record: ZipInfo) -> VPath:
     """Return the path of a member, or say in a ``ValueError`` why it is not shown."""
-    name = _name_of(record)
+    name = name_of(record)
     if ".." in name.split("/"):
         message = "its name leads up"
         raise ValueError(message)
@@ -323,7 +329,7 @@ def _path_of(record: ZipInfo) -> VPath:
 def _inode_of(archive: OpenArchive, record: ZipInfo, end: int) -> Inode:
     """Return what is known of a member, or say likewise why it is not shown."""
     mode = record.external_attr >> 16 if record.create_system in _UNIX else 0
-    is_directory = _name_of(record).endswith("/")
+    is_directory = name_of(record).endswith("/")
     kind = S_IFDIR if is_directory else S_IFMT(mode) or S_IFREG
     if kind not in _PERMISSIONS:
         message = "it is neither file, directory nor link"
@@ -332,7 +338,7 @@ def _inode_of(archive: OpenArchive, record: ZipInfo, end: int) -> Inode:
         message = "its size is impossible"
         raise ValueError(message)
     permissions = S_IMODE(mode) if mode else _PERMISSIONS[kind]
-    time = _mtime_ns(record)
+    time = mtime_ns_of(record)
     if kind == S_IFLNK:
         target = _target(archive, record, end)
         return _inode(kind, permissions, time, len(target.encode()), target)
@@ -368,7 +374,7 @@ def _target(archive: OpenArchive, record: ZipInfo, end: int) -> str:
     return target
 
 
-def _mtime_ns(record: ZipInfo) -> int:
+def mtime_ns_of(record: ZipInfo) -> int:
     """Return the time of a member, which is exact in UTC in some, local in most."""
     seconds = _extended_time(record.extra)
     if seconds is None:

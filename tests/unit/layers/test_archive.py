@@ -110,6 +110,26 @@ def test_name_that_leads_up_by_backslashes_is_skipped() -> None:
     assert reasons(layer) == {"a\\..\\..\\b": "its name leads up"}
 
 
+def unflagged(name: bytes) -> ZipLayer:
+    """Return a layer with one member, of whose *name* nothing is said."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x" * len(name), b"")
+    return ZipLayer(io.BytesIO(file.getvalue().replace(b"x" * len(name), name)))
+
+
+def test_name_of_unix_that_is_utf8_and_does_not_say_so_is_read_as_that() -> None:
+    layer = unflagged("müller".encode())
+
+    assert [name for name, _ in layer.kinds("/")] == ["müller"]
+
+
+def test_name_of_unix_that_is_no_utf8_is_read_as_zip_says() -> None:
+    layer = unflagged("ü".encode("cp437"))
+
+    assert [name for name, _ in layer.kinds("/")] == ["ü"]
+
+
 def test_last_of_equal_names_is_shown() -> None:
     layer = layer_of(
         member("a", b"1"), member("b", b"2"), member("./a", b"3"), member("/a", b"4")

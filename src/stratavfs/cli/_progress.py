@@ -1,0 +1,59 @@
+"""Progress bars: on standard error if that is a terminal, else none.
+
+rich, which draws them, is loaded when the first one is drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from stratavfs.cli import _output, _quoting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stratavfs.records import Progress as Told
+
+    Listener = Callable[[Told], object]
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Listener | None]:
+    """Return a context that yields what an API's ``progress=`` takes.
+
+    The bar is taken away at the end; None is yielded where there is no terminal.
+    """
+    if not _output.is_terminal(sys.stderr):
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - 60 ms
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[size]}", markup=False),
+        TextColumn("{task.fields[path]}", markup=False),
+        console=Console(file=sys.stderr),
+        transient=True,
+    ) as drawn:
+        task = drawn.add_task(title, total=None, size="", path="")
+
+        def listen(progress: Told) -> None:
+            drawn.update(
+                task,
+                completed=progress.done,
+                total=progress.total or None,
+                size=_output.human(progress.bytes),
+                path=_quoting.harmless(progress.path)[-40:],
+            )
+
+        yield listen
