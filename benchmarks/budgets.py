@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from benchmarks import fixtures, layers, search, upkeep, work
+from benchmarks import fixtures, layers, search, transfers, upkeep, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,7 @@ FIXTURES: Final = "2,000 files of 4 KiB for a test"
 UPKEEP: Final = "upkeep"
 DURABLE: Final = "what durability costs"
 START: Final = "starting"
+TRANSFERS: Final = "10,000 small files"
 SEARCH: Final = "searching, files of 6 KiB"
 
 _SEARCHED: Final = (Row("disk", "local", None), Row("stack", "local", None))
@@ -286,6 +287,34 @@ WORKLOADS: Final = (
         "an empty container",
         work.create,
         (Row("disk", None, 1000.0), Row("memory", None, 500.0)),
+    ),
+    Workload(
+        TRANSFERS,
+        "a tree in",
+        transfers.trees_in,
+        (
+            Row("import", "cp -r", 1 / 3),
+            Row("again", "cp -r", None),
+            Row("copytree", "cp -r", None),
+        ),
+    ),
+    Workload(
+        TRANSFERS,
+        "a tree out",
+        transfers.trees_out,
+        (Row("export", "cp -r", 1.5), Row("copytree", "cp -r", None)),
+    ),
+    Workload(
+        TRANSFERS,
+        "a tar out",
+        partial(transfers.archives_out, kind="tar"),
+        (Row("export", "stdlib", None),),
+    ),
+    Workload(
+        TRANSFERS,
+        "a zip in",
+        partial(transfers.archives_in, kind="zip"),
+        (Row("import", "stdlib", None),),
     ),
     Workload(SEARCH, "find *.png, an entry", search.find_names, _SEARCHED),
     Workload(SEARCH, "find by size and time, an entry", search.find_files, _SEARCHED),

@@ -162,7 +162,7 @@ class Encounters:
             self.skipped += 1
         else:
             found = above.get(name_of(path))
-            if found is None or found[0].is_directory or self._is_ours(found):
+            if found is None or found[0].is_directory:
                 return True
             if self.settles(path, member):
                 return True

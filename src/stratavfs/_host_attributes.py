@@ -7,8 +7,10 @@ Nothing here opens a file or follows a link.
 from __future__ import annotations
 
 import os
-from errno import EINVAL, ENOTSUP, EOPNOTSUPP, EOVERFLOW, EPERM
+from errno import EINVAL, ENOTSUP, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Final
+
+from stratavfs import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ class Attributes:
             error.filename = path
             raise
         except (OverflowError, ValueError):
-            raise _time_out_of_range(inode, path) from None
+            raise errors.time_refused(path, inode.mtime_ns) from None
 
     def put_link(self, where: str, directory: int | None, entry: Entry) -> None:
         """Give the symbolic link *where* in *directory* its owner and its times."""
@@ -152,15 +154,7 @@ def _number_of(kind: str, name: str) -> int | None:
 def _check_time(status: os.stat_result, inode: Inode, path: str) -> None:
     """Refuse what the host made of a time that it cannot hold."""
     if abs(status.st_mtime_ns - inode.mtime_ns) >= _COARSEST:
-        raise _time_out_of_range(inode, path)
-
-
-def _time_out_of_range(inode: Inode, path: str) -> OSError:
-    message = (
-        f"the host cannot hold {inode.mtime_ns} ns since 1970 as a time; set another "
-        "with utime(), or leave 'timestamps' out of preserve="
-    )
-    return OSError(EOVERFLOW, message, path)
+        raise errors.time_refused(path, inode.mtime_ns)
 
 
 # --- how exactly it keeps times ------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import EINVAL
 from typing import Final
+
+from stratavfs import errors
 
 WINDOWS: bool = os.name == "nt"
 
@@ -44,7 +45,7 @@ def check_name(name: str, path: str) -> None:
     """Refuse a *name* that the host cannot have, or would take for another."""
     why = why_refused(name) if WINDOWS else None
     if why is not None:
-        raise name_refused(path, why)
+        raise errors.name_refused(path, why)
     check_encoding(name, path)
 
 
@@ -54,12 +55,4 @@ def check_encoding(name: str, path: str) -> None:
         os.fsencode(name)
     except UnicodeEncodeError:
         why = f"it is not in {sys.getfilesystemencoding()}"
-        raise name_refused(path, why) from None
-
-
-def name_refused(path: str, why: str) -> OSError:
-    message = (
-        f"the host cannot have a file of this name ({why}); rename it, or leave it out "
-        "with exclude= or errors='skip'"
-    )
-    return OSError(EINVAL, message, path)
+        raise errors.name_refused(path, why) from None

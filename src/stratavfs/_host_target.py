@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from errno import ENOTDIR, ESTALE
+from errno import ENOTDIR
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Final
 
@@ -84,7 +84,7 @@ class Directory:
         if self.handle is not None:
             return name, self.handle
         if id_of(os.stat(self.path)) != self._id:  # a link is in the path by now
-            raise replaced_meanwhile(self.path)
+            raise errors.replaced_meanwhile(self.path)
         return self.path_of(name), None
 
     def itself(self) -> int | str:
@@ -227,7 +227,7 @@ class Directory:
             self.handle = os.open(where, _DIRECTORY, dir_fd=handle)
         if id_of(os.fstat(self.handle)) != self._id:
             self.close()
-            raise replaced_meanwhile(self.path)
+            raise errors.replaced_meanwhile(self.path)
 
     def close(self) -> None:
         """Give up the descriptor, for ever or until :meth:`reopen`."""
@@ -249,11 +249,6 @@ def is_directory(status: os.stat_result) -> bool:
     """Tell whether it is a directory, and no link to one of whatever kind."""
     attributes = getattr(status, "st_file_attributes", 0)
     return S_ISDIR(status.st_mode) and not attributes & _REPARSE_POINT
-
-
-def replaced_meanwhile(path: str) -> OSError:
-    message = "another directory or a link has taken its place during the export"
-    return OSError(ESTALE, f"{os.strerror(ESTALE)}: {message}", path)
 
 
 def top_directory(path: str, mode: int) -> Directory:

@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 import zlib
 from contextlib import closing, contextmanager
-from errno import EFBIG
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from stratavfs import errors
@@ -149,7 +148,7 @@ class _Packing:
         """Compress a file beside, and take that or the file as it is."""
         size = entry.require().size
         if size > self._limit:
-            raise _too_large(entry.asked, self._limit)
+            raise errors.too_large_for_sqlar(entry.asked, self._limit)
         with tempfile.TemporaryFile() as packed:
             packing = zlib.compressobj()
             for data in self._pieces(entry):
@@ -194,11 +193,3 @@ def _read_again(file: BinaryIO) -> Iterator[bytes]:
     file.seek(0, os.SEEK_SET)
     while data := file.read(_STEP):
         yield data
-
-
-def _too_large(path: str, limit: int) -> OSError:
-    message = (
-        f"an SQLite archive holds files of {limit:,} bytes at most; remove it, or use "
-        "export_archive()"
-    )
-    return OSError(EFBIG, message, path)

@@ -497,6 +497,35 @@ def directory_in_the_way(path: str) -> OSError:
     return IsADirectoryError(EISDIR, message, path)
 
 
+def name_refused(path: str, why: str) -> OSError:
+    message = (
+        f"the host cannot have a file of this name ({why}); rename it, or leave it out "
+        "with exclude= or errors='skip'"
+    )
+    return OSError(EINVAL, message, path)
+
+
+def replaced_meanwhile(path: str) -> OSError:
+    message = "another directory or a link has taken its place during the export"
+    return OSError(ESTALE, f"{os.strerror(ESTALE)}: {message}", path)
+
+
+def time_refused(path: str, ns: int) -> OSError:
+    message = (
+        f"the host cannot hold {ns} ns since 1970 as a time; set another with utime(), "
+        "or leave 'timestamps' out of preserve="
+    )
+    return OSError(EOVERFLOW, message, path)
+
+
+def too_large_for_sqlar(path: str, limit: int) -> OSError:
+    message = (
+        f"an SQLite archive holds files of {limit:,} bytes at most; remove it, or use "
+        "export_archive()"
+    )
+    return OSError(EFBIG, message, path)
+
+
 def differs_in_case(path: str, other: str) -> OSError:
     message = (
         f"the host takes this name and {other!r} for one; rename one of them, or "

@@ -1342,14 +1342,18 @@ class VirtualFileSystem:
 
         The merged view, as it is at this moment. *host_dir* is made if it is missing;
         nothing is ever written outside it, whatever links are planted in it, and no
-        file is ever half replaced. The arguments are those of :meth:`import_tree`. The
-        bits that give the rights of an owner (set-uid, set-gid) are kept only together
-        with ``"ownership"``.
+        file is ever half replaced. Directories that are there keep what is in them and
+        get the attributes of those here; *host_dir* keeps its own. The arguments are
+        those of :meth:`import_tree`. The bits that give the rights of an owner
+        (set-uid, set-gid) are kept only together with ``"ownership"``. With
+        *follow_symlinks* what several links lead to is written several times.
 
         Raises:
             FileNotFoundError, NotADirectoryError: there is no directory at *path*.
             FileExistsError: a conflict; or two names that the host takes for one.
-            OSError: what the host says, with its path; what was written stays.
+            OSError: what the host says, with its path; what was written stays, and a
+                note of the error says how much. (EOVERFLOW) the host cannot keep a
+                time; leave ``"timestamps"`` out of *preserve*.
 
         >>> import pathlib, tempfile
         >>> vfs = VirtualFileSystem()

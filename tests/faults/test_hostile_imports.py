@@ -343,12 +343,25 @@ def test_import_of_two_members_of_one_name_takes_the_last(
     assert world.listdir("/in") == ["f", "mine"]
 
 
-def test_import_of_a_directory_over_a_file_of_the_archive_makes_the_directory(
+def test_import_of_a_member_below_a_file_of_the_archive_is_a_conflict(
+    world: Vfs,
+) -> None:
+    archive = tar_of(("x", {"content": b"file"}), ("x/y", {"content": b"below"}))
+    before = rows(world)
+
+    with pytest.raises(FileExistsError) as caught:
+        world.import_archive(archive, "/in")
+
+    assert caught.value.filename == "/in/x"
+    assert rows(world) == before
+
+
+def test_import_of_a_member_below_a_file_of_the_archive_replaces_it_if_told_to(
     world: Vfs,
 ) -> None:
     archive = tar_of(("x", {"content": b"file"}), ("x/y", {"content": b"below"}))
 
-    world.import_archive(archive, "/in")
+    world.import_archive(archive, "/in", on_conflict="replace")
 
     assert world.read_bytes("/in/x/y") == b"below"
 

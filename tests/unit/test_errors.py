@@ -76,6 +76,10 @@ REMEDIES: list[tuple[str, tuple[Any, ...], int, str]] = [
     ("differs_in_case", ("x.db", "/A"), errno.EEXIST, "'/A' .* rename one of them"),
     ("bad_metadata", ("x.db", "a", "why"), errno.EINVAL, "'a' .*why.*; mend it with"),
     ("out_of_time", ("x.db",), errno.EOVERFLOW, "set them with touch"),
+    ("name_refused", ("x.db", "why"), errno.EINVAL, "why.*; rename it, .* exclude="),
+    ("replaced_meanwhile", ("x.db",), errno.ESTALE, "during the export"),
+    ("time_refused", ("x.db", 9), errno.EOVERFLOW, "9 ns .* utime.* preserve="),
+    ("too_large_for_sqlar", ("x.db", 1000), errno.EFBIG, "1,000 bytes .* export_arch"),
     ("not_utf8", ("x.db",), errno.EILSEQ, "rename it on the host"),
 ]
 

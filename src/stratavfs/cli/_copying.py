@@ -139,7 +139,10 @@ def _copy(
 ) -> None:
     done: list[tuple[Place, Place]] = []
     several = wishes.recursive or len(sources) > 1
-    with desk.changing([target], several=several), bar("copying") as listener:
+    with (
+        desk.changing([target], several=several),
+        bar("copying", after=0.3) as listener,
+    ):
         copier = _copier.Copier(desk, wishes, listener)
         for source, to in _copier.targets(desk, desk.expand(sources), target):
             if copier.copy(source, to):
@@ -178,7 +181,7 @@ def mv_command(
     # The last one is kept first: the copy, before what it was made of is gone.
     several = len(places) > 1
     changed = [*places, target]
-    with desk.changing(changed, several=several), bar("moving") as listener:
+    with desk.changing(changed, several=several), bar("moving", after=0.3) as listener:
         copier = _copier.Copier(desk, wishes, listener)
         for source, to in _copier.targets(desk, desk.expand(places), target):
             if _move(desk, copier, source, to, keep=wishes.keep):
