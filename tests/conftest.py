@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from stratavfs import VirtualFileSystem, _check
+from stratavfs.archives import _formats
 
 # Helpers assert too, also under python -O, where only rewritten ones do.
 pytest.register_assert_rewrite(
@@ -50,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=ALONE[marker.args[0]]))
 
 
+def pytest_collection_finish() -> None:
+    """Take the tests themselves, a million objects, out of each later collection."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "damaged: the test breaks its container, so it is not checked"
@@ -64,6 +72,8 @@ def checked_at_close(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Let every file system check its container before it closes."""
+    # A format that a test or a page registers is known to that one alone.
+    monkeypatch.setattr(_formats, "_formats", dict(_formats._formats))
     if request.node.get_closest_marker("damaged"):
         # Nor does the invariant check it after each call, with ICONTRACT_SLOW=1.
         monkeypatch.setattr(_check, "is_healthy", lambda store: True)

@@ -57,6 +57,10 @@ class Counted(io.RawIOBase):
         self._head = b""
         self._read = 0
         self._seekable = stream.seekable()
+        # A pipe gives what it has: a Ctrl-C is not heard while C waits for the rest.
+        self._take = stream.read
+        if not self._seekable:
+            self._take = getattr(stream, "read1", stream.read)
         self._length = 0
         if self._seekable:
             at = stream.tell()
@@ -93,7 +97,7 @@ class Counted(io.RawIOBase):
         if data:
             self._head = self._head[len(data) :]
         else:
-            data = self._stream.read(len(buffer))
+            data = self._take(len(buffer))
         buffer[: len(data)] = data
         self._read += len(data)
         return len(data)

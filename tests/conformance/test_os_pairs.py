@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from stratavfs import VirtualFileSystem
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="renameat2 is the oracle of rename"
-)
+pytestmark = [
+    pytest.mark.slow,  # nine seconds in all
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="renameat2 is the oracle of rename"
+    ),
+]
 
 # Too long a name is test_refused_names' business; the others have a twin in the table.
 LEFT_OUT = (

@@ -274,6 +274,7 @@ def lowers(arrangement: str) -> list[Layer]:
     return [*ARRANGEMENTS[arrangement], BASE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arrangement", "sequence"), SOME)
 def test_kernel_over_lower_layers_does_what_the_oracle_says(
     kernel: Overlay, sequence: str

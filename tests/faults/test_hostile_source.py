@@ -26,6 +26,10 @@ DOTTED = {
 }
 
 
+# A command's module is loaded when it is used, by its name in a table there.
+ALLOWED = {"cli/_app.py": {".import_module"}}
+
+
 def imported(tree: ast.AST) -> set[str]:
     """Return the first part of the name of every module that is imported."""
     names: set[str] = set()
@@ -55,7 +59,7 @@ def test_source_runs_no_text_as_code(module: str) -> None:
     found = called(ast.parse(SOURCES[module]))
 
     assert found & CALLS == set()
-    assert found & {f".{name}" for name in DOTTED} == set()
+    assert found & {f".{name}" for name in DOTTED} == ALLOWED.get(module, set())
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,25 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests import strategies as draw
 from tests.api.grafting import below_root, rows_of, seen, shown
 from tests.model.compare import outcome
-from tests.model.layered import S_IFWHT, Layer, Node, layers, mounted, parents_of
+from tests.model.layered import (
+    S_IFWHT,
+    Layer,
+    Node,
+    layer,
+    layers,
+    mounted,
+    parents_of,
+)
 from tests.model.places import Step, do, layer_of_rows, make_rows
 from tests.model.test_layered import steps
 from tests.model.underlays import Drawn, Underlay, make, underlays
 
-from stratavfs import VirtualFileSystem
+from stratavfs import Change, VirtualFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,8 +107,8 @@ def layers_of(made: Made) -> dict[str, Layer]:
     found = {"local": layer_of_rows(made.vfs._store._cx)}
     named = [(f"underlay_{nth}", *pair) for nth, pair in enumerate(made.below)]
     for name, drawn, underlay in sorted(named, key=lambda item: -item[1].priority):
-        for inner, layer in underlay.layers().items():
-            found[name + inner] = mounted(layer, drawn.at)
+        for inner, held in underlay.layers().items():
+            found[name + inner] = mounted(held, drawn.at)
     return found
 
 
@@ -209,8 +217,16 @@ def test_diff_is_what_makes_the_view_of_that_of_the_underlays(plan: Plan) -> Non
         assert len({path for path, _ in found}) == len(found)
 
 
+def over_one(local: Layer) -> Plan:
+    """Return *local* over a single layer that has a directory at ``/a``."""
+    below = Drawn("memory", layer(a__a=b"x"), 2, layer(), "/", 0, "/")
+    return Plan(local, [below], [], 2)
+
+
 @quick
 @given(plan=plans, path=draw.paths)
+@example(plan=over_one(layer(a=b"")), path="/a/a")
+@example(plan=over_one(layer(a=None)), path="/a/a")
 def test_look_at_a_path_tells_what_is_said_of_all_that_is_below_it(
     plan: Plan, path: str
 ) -> None:
@@ -218,8 +234,10 @@ def test_look_at_a_path_tells_what_is_said_of_all_that_is_below_it(
         where = made.vfs.explain(path).path  # past the links on the way
         changes = [it for it in made.vfs.diff() if is_in(it.path, where)]
         conflicts = [it for it in made.vfs.conflicts() if is_in(it.path, where)]
+        if where in {*shown(made.alone)} - {*shown(made.vfs)} and not changes:
+            changes = [Change(where, "deleted")]  # with a directory above it
 
-        assert sorted(made.vfs.diff(path)) == sorted(changes)
+        assert made.vfs.diff(path) == sorted(changes)
         got = outcome(made.vfs.conflicts, path)
         if made.vfs.exists(path) and not made.vfs.islink(path):
             assert got == ("value", conflicts)
