@@ -149,9 +149,8 @@ def holders_of(members: list[Member], path: VPath) -> list[Member]:
         kind = member.type_of(path)
         if kind not in (0, S_IFWHT):
             found.append(member)
-        elif member.hides(path):
-            break
-        if kind == S_IFDIR and member.hides(path):
+        # A file hides nothing at its own path, but what is above it may.
+        if member.hides(path if kind in (S_IFDIR, S_IFWHT) else parent_of(path)):
             break
     return found
 

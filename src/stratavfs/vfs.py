@@ -1731,7 +1731,8 @@ class VirtualFileSystem:
         ``added``, ``modified`` (its bytes), ``deleted`` (a directory with all in it),
         ``type changed``, or ``metadata`` alone: permission bits, owner, attributes, a
         file's time of modification. What came up into the local layer and is as it was
-        is no change.
+        is no change. Asked for what lies below a directory that is gone, it says that
+        this is deleted too.
 
         >>> base, vfs = VirtualFileSystem(), VirtualFileSystem()
         >>> base.write_text("/a", "a"), vfs.add_underlay(base)
@@ -1831,7 +1832,8 @@ class VirtualFileSystem:
 
         What this thread's handles have buffered belongs to it from its begin to its
         end. Where it fails, they are back where they stood when it began, and a file
-        that it had made is gone: its handle says ESTALE.
+        that it had made is gone: its handle says ESTALE when it is used, flushed or
+        closed, and hinders no later batch.
 
         Raises:
             ReadOnlyError: on a read-only instance.
@@ -1897,7 +1899,7 @@ class VirtualFileSystem:
     def _require_settled(self) -> None:
         """Flush what this thread has buffered, for what is about to be copied."""
         self._store.require_open()
-        self._handles.flush_mine()
+        self._handles.carry()
 
     def _require_writable(self, path: str) -> None:
         if self._store.read_only:

@@ -19,6 +19,7 @@ from tests import strategies as draw
 from tests.api.grafting import below_root, rows_of, seen, shown
 from tests.model.compare import outcome
 from tests.model.layered import (
+    DIRECTORY,
     S_IFWHT,
     Layer,
     Node,
@@ -217,6 +218,9 @@ def test_diff_is_what_makes_the_view_of_that_of_the_underlays(plan: Plan) -> Non
         assert len({path for path, _ in found}) == len(found)
 
 
+OPAQUE = DIRECTORY._replace(opaque=True)
+
+
 def over_one(local: Layer) -> Plan:
     """Return *local* over a single layer that has a directory at ``/a``."""
     below = Drawn("memory", layer(a__a=b"x"), 2, layer(), "/", 0, "/")
@@ -227,6 +231,7 @@ def over_one(local: Layer) -> Plan:
 @given(plan=plans, path=draw.paths)
 @example(plan=over_one(layer(a=b"")), path="/a/a")
 @example(plan=over_one(layer(a=None)), path="/a/a")
+@example(plan=over_one(layer(a=OPAQUE, a__a=b"y")), path="/a/a")
 def test_look_at_a_path_tells_what_is_said_of_all_that_is_below_it(
     plan: Plan, path: str
 ) -> None:

@@ -412,7 +412,11 @@ def test_connection_is_left_also_without_ctypes(
 def test_stand_in_asks_for_a_connection_and_closes_nothing() -> None:
     class Told:
         lock = threading.RLock()
+        location, closed = ":memory:", False
         asked = 0
+
+        def beside(self, end: str) -> str:
+            return end
 
         def let_go(self) -> None: ...
 
