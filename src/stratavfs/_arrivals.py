@@ -276,7 +276,16 @@ class Arrivals:
         if source is None:
             raise errors.not_found(entry.path)
         member = ArchiveMember(
-            "", inode.mode, inode.size, inode.mtime_ns, atime_ns=inode.atime_ns
+            "",
+            inode.mode,
+            inode.size,
+            inode.mtime_ns,
+            uid=inode.uid,
+            gid=inode.gid,
+            owner=inode.owner,
+            group=inode.group,
+            xattrs=self._layers.xattrs(entry),
+            atime_ns=inode.atime_ns,
         )
         with closing(source):
             self.put_file(path, member, source, inode.size)

@@ -60,11 +60,7 @@ class Encounters:
         A False is counted.
         """
         check_length(path)
-        known = self.inside(parent_of(path))
-        if known is None:
-            self.skipped += 1
-            return False
-        found = known.get(name_of(path))
+        found = self.at(path)
         if found is None or self._is_ours(found):
             return True
         same = self._is_same(found[0], member)
@@ -77,8 +73,7 @@ class Encounters:
 
     def settles(self, path: VPath, member: ArchiveMember) -> bool:
         """Tell whether *member* replaces what is at *path* and is another one."""
-        known = self.inside(parent_of(path)) or {}
-        inode, _ = known[name_of(path)]
+        inode, _ = self.inside(parent_of(path))[name_of(path)]
         choice = self._choices.on_conflict
         late = member.mtime_ns > inode.mtime_ns
         if choice == "skip" or (
@@ -110,22 +105,33 @@ class Encounters:
             OSError: there is no file at *first*, or it is *path* itself.
         """
         check_length(path)
-        inode, member = (self.inside(parent_of(first)) or {})[name_of(first)]
-        known = self.inside(parent_of(path))
-        found = None if known is None else known.get(name_of(path))
+        inode, member = self.inside(parent_of(first))[name_of(first)]
+        found = self.at(path)
         if found is None:
-            self.skipped += known is None
-            return known is not None
+            return True
         if found[0].id == inode.id and found[1] is member:
             self.unchanged += 1
             return False
         if self._is_ours(found):
             return True
         told = ArchiveMember("", inode.mode, inode.size, inode.mtime_ns)
-        if self._is_same(found[0], told):
+        same = self._is_same(found[0], told)
+        if same is None:
+            return self._wants_bytes_of(path, first, told)
+        if same:
             self.unchanged += 1
             return False
         return self.settles(path, told)
+
+    def _wants_bytes_of(self, path: VPath, first: VPath, told: ArchiveMember) -> bool:
+        """Tell whether to put at *path* what is at *first*, which is *told*."""
+        self._bulk.flush()
+        entry = self._layers.locate(first, follow=False)
+        content = self._layers.open_source(entry)
+        if content is None:
+            raise errors.not_found(first)
+        with closing(content):
+            return self.wants_other(path, told, content)
 
     def find_file(self, path: VPath) -> bool:
         """Tell whether there is a file at *path*, maybe put there just now."""
@@ -157,21 +163,17 @@ class Encounters:
 
     def wants_directory(self, path: VPath, member: ArchiveMember) -> bool:
         """Tell whether there may be a directory at *path*; one is left out with all."""
-        above = self.inside(parent_of(path))
-        if above is None:
-            self.skipped += 1
-        else:
-            found = above.get(name_of(path))
-            if found is None or found[0].is_directory:
-                return True
-            if self.settles(path, member):
-                return True
+        if path in self._left_out:  # what was in it is left out already
+            return False
+        found = self.at(path)
+        if found is None or found[0].is_directory or self.settles(path, member):
+            return True
         self._left_out.add(path)
         return False
 
     def at(self, path: VPath) -> Found | None:
         """Return what is at *path*, whose directory is not left out."""
-        return (self.inside(parent_of(path)) or {}).get(name_of(path))
+        return self.inside(parent_of(path)).get(name_of(path))
 
     # --- directories -----------------------------------------------------------------
 
@@ -179,10 +181,10 @@ class Encounters:
         """Tell whether it is known what is in *directory*."""
         return directory in self._known
 
-    def inside(self, directory: VPath) -> Known | None:
-        """Return what is in *directory*; None where it is left out."""
+    def inside(self, directory: VPath) -> Known:
+        """Return what is in *directory*, which is not left out."""
         known = self._known.get(directory)
-        if known is None and directory not in self._left_out:
+        if known is None:
             self._bulk.flush()
             entry = self._layers.locate(directory, follow=False)
             entry.require_directory()
@@ -204,16 +206,12 @@ class Encounters:
 
     def passed_over(self, key: tuple[str, str]) -> None:
         """Forget a directory into which something came without a question."""
-        known = self._known
-        if known:
-            known.pop(VPath(key[0][:-1] or "/"), None)
+        self._known.pop(VPath(key[0][:-1] or "/"), None)
 
     def note(self, path: VPath, inode: Inode) -> None:
-        """Remember that *inode* is at *path* now."""
-        known = self._known.get(parent_of(path))
-        if known is not None:
-            known[name_of(path)] = (inode, None)
-            self._names += 1
+        """Remember that *inode* is at *path* now, where it was asked what is there."""
+        self._known[parent_of(path)][name_of(path)] = (inode, None)
+        self._names += 1
 
 
 def have_same_bytes(first: Source, second: Source) -> bool:
@@ -248,12 +246,10 @@ def is_same_time(first: int, second: int) -> bool:
 
 
 def kind_of(inode: Inode) -> str:
-    """Return what *inode* is, in words.
+    """Return what *inode* is, which is no directory, in words.
 
     >>> from stratavfs.records import Inode
     >>> kind_of(Inode(0o100644)), kind_of(Inode(0o120777, target="x"))
     ('a file', 'a symbolic link')
     """
-    if inode.is_directory:
-        return "a directory"
     return "a file" if inode.is_file else "a symbolic link"

@@ -168,7 +168,8 @@ def _whole_lines(file: InodeFile | StreamFile, data: bytes) -> Iterator[Piece]:
             yield rest + data[:cut] if rest else data[:cut]
             rest = bytearray()
         rest += data[cut:]
-        while len(rest) >= LONGEST_LINE:
+        # A part is taken if more of the line follows, not its end alone.
+        while len(rest) > LONGEST_LINE and rest[LONGEST_LINE:] != b"\r":
             end = _end_of_character(rest, LONGEST_LINE)
             beyond = rest[end:]
             del rest[end:]
@@ -181,13 +182,11 @@ def _whole_lines(file: InodeFile | StreamFile, data: bytes) -> Iterator[Piece]:
 
 
 def _end_of_character(data: bytearray, end: int) -> int:
-    """Return *end*, or less, so that nothing which belongs together is parted there."""
+    """Return *end*, or less, so that no character is parted there."""
     last = end - 1
     while last > end - 4 and data[last] & 0xC0 == 0x80:  # noqa: PLR2004 - UTF-8's own
         last -= 1
-    if data[last] >= 0xC0 or data[last] == ord("\r"):  # noqa: PLR2004
-        return last
-    return end
+    return last if data[last] >= 0xC0 else end  # noqa: PLR2004
 
 
 def _read(file: InodeFile | StreamFile, offset: int, count: int) -> bytes:

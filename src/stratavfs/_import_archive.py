@@ -153,8 +153,8 @@ class ArchiveImport:
         self, path: VPath, member: ArchiveMember, content: BinaryIO | None
     ) -> None:
         if not self._make_above(path):
-            self._arrivals.met.skipped += 1
-        elif member.first is not None:
+            return  # the directory that is left out counts for all in it
+        if member.first is not None:
             self._take_link(path, member)
         elif not S_ISLNK(member.mode):
             self._take_file(path, member, content)
@@ -298,7 +298,11 @@ class ArchiveImport:
                 size += len(piece)
                 if member.size < 0:
                     self._count(member.path, len(piece))
+                elif size > member.size:
+                    break
                 spooled.write(piece)
+            if 0 <= member.size != size:
+                raise self._bad(member, "has another size than it says")
             member = member._replace(size=size)
             source = Sequential(spooled, size)
             if compare and not self._arrivals.met.wants_other(path, member, source):

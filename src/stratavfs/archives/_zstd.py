@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 
-if sys.version_info >= (3, 14):
+if sys.version_info >= (3, 14):  # pragma: no cover - one of the two
     from compression.zstd import (
         CompressionParameter,
         ZstdCompressor,
         ZstdDecompressor,
     )
-else:
+else:  # pragma: no cover
     from backports.zstd import (
         CompressionParameter,
         ZstdCompressor,

@@ -134,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "_STRATAVFS_COMPLETE" in os.environ:
         from stratavfs.cli import _completion  # noqa: PLC0415 - asked by a shell alone
 
-        if _completion.answer(app):
-            return 0
+        _completion.answer(app)
+        return 0
     desk = Desk()
     try:
         given = sys.argv[1:] if arguments is None else arguments

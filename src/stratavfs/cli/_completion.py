@@ -293,18 +293,14 @@ def _inserted(value: str, word: Word, cut: int) -> str:
 # --- shells ---------------------------------------------------------------------------
 
 
-def answer(app: click.Command) -> bool:
-    """Print what a shell asks for by its environment; tell whether one does."""
-    shell = os.environ.get(ASKED)
-    if shell is None:
-        return False
+def answer(app: click.Command) -> None:
+    """Print what a shell asks for by its environment."""
     line = _shell_words.scan(os.environ.get(_LINE, ""))
-    write = _WRITERS.get(shell)
+    write = _WRITERS.get(os.environ.get(ASKED, ""))
     if write is not None and line.words:  # the first is this program
         found = answers(app, line._replace(words=line.words[1:]))
         sys.stdout.buffer.write("".join(write(found)).encode())
         sys.stdout.buffer.flush()
-    return True
 
 
 def _for_bash(found: Answers) -> Iterator[str]:

@@ -161,10 +161,6 @@ class Desk:
                 self._put_below(vfs)
         return vfs
 
-    def adopt(self, location: str, vfs: VirtualFileSystem) -> None:
-        """Use *vfs*, which the caller has open, for the container at *location*."""
-        self._open[_identity(location)] = vfs
-
     def _opened(
         self, location: str, *, writing: bool, create: bool
     ) -> VirtualFileSystem:

@@ -30,7 +30,7 @@ def bar(title: str, *, after: float = 0.0) -> Iterator[Listener | None]:
         title: What is being done.
         after: Seconds for which nothing is drawn: most is done before.
     """
-    if not _output.is_terminal(sys.stderr):
+    if sys.stderr is None or not _output.is_terminal(sys.stderr):
         yield None
         return
     start = time.monotonic() + after

@@ -39,7 +39,7 @@ def quoted(text: str) -> str:
             return text
         if "'" in text and not any(sign in _IN_DOUBLE for sign in text):
             return f'"{text}"'
-    first = "" if is_safe(text[:1]) else "''"
+    first = "" if text and is_safe(text[0]) else "''"
     return first + "".join(map(_part, _runs(text)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from stat import filemode
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from stratavfs.cli._progress import bar
 from stratavfs.cli._streams import Pipe, standard_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from stratavfs.archives import ArchiveMember
     from stratavfs.cli._places import Place
@@ -346,21 +346,9 @@ def _list(archive: _Archive, *, verbose: bool) -> None:
         if reader is None:
             why = "it is no archive of a format that is known"
             raise errors.bad_archive(archive.file, why)
-        with errors_of(archive.file):
-            members = stack.enter_context(reader.read(stream))  # type: ignore[arg-type]
-            for member, _ in members:
-                _output.line(_long(member) if verbose else _output.shown(_name(member)))
-
-
-@contextmanager
-def errors_of(file: str) -> Iterator[None]:
-    """Return a context in which what is raised is the archive's, which is damaged."""
-    try:
-        yield
-    except OSError:
-        raise
-    except (EOFError, ValueError) as error:
-        raise errors.bad_archive(file, f"it is damaged: {error}") from error
+        members = stack.enter_context(reader.read(stream))  # type: ignore[arg-type]
+        for member, _ in members:
+            _output.line(_long(member) if verbose else _output.shown(_name(member)))
 
 
 def _name(member: ArchiveMember) -> str:
@@ -379,6 +367,6 @@ def _long(member: ArchiveMember) -> str:
     if member.first is not None:
         name += f" link to {_output.shown(member.first)}"
     date = _ls.minute(member.mtime_ns)
-    room = max(19 - len(owner) - len(group) - 1, 1)
+    room = max(19 - len(owner) - len(group) - 2, 1)  # 19 with the spaces
     who = _output.shown(f"{owner}/{group}")
     return f"{filemode(member.mode)} {who} {member.size:>{room}} {date} {name}"
