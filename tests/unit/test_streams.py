@@ -15,7 +15,7 @@ from tests.faults.archives import block, octal
 
 from stratavfs import VirtualFileSystem, _import_archive
 from stratavfs._streams import Counted, Sequential
-from stratavfs.archives import ArchiveMember, _blocks
+from stratavfs.archives import ArchiveMember, _blocks, _tar_reader
 from stratavfs.errors import BadArchive
 
 if TYPE_CHECKING:
@@ -228,6 +228,22 @@ def test_import_of_a_sparse_member_with_too_long_a_map_is_refused(
             mem.import_archive(archive)
 
     assert rows(mem) == before
+
+
+@pytest.mark.parametrize("size", [4096, 1 << 16])
+def test_import_of_tar_takes_some_zeros_behind_its_end_and_refuses_many(
+    mem: Vfs, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(_tar_reader, "_BEHIND", 1 << 15)
+    archive = io.BytesIO(tar_of(("a", b"1", {})).getvalue() + bytes(size))
+    before = rows(mem)
+
+    if size == 4096:
+        assert mem.import_archive(archive).files == 1
+    else:
+        with pytest.raises(BadArchive, match="follow its end"):
+            mem.import_archive(archive)
+        assert rows(mem) == before
 
 
 def test_import_of_a_zip_that_lists_its_members_in_another_order_brings_all(

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import math
 import struct
+import threading
 from array import array
 from bisect import bisect_right
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from errno import EIO
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IMODE
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
@@ -67,7 +68,7 @@ class ZipReader:
 
     def __init__(self, file: BinaryIO, source: str) -> None:
         self._source = source
-        self._archive = OpenArchive(file, source, nullcontext())
+        self._archive = OpenArchive(file, source, threading.Lock())
         try:
             self._directory = _Directory(self._archive)
         except _DAMAGES as error:

@@ -11,9 +11,10 @@ import io
 import math
 import os
 import struct
+import threading
 from binascii import crc32
 from bisect import bisect
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from errno import EACCES, EFBIG, EINVAL, EIO, ESTALE
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
@@ -30,8 +31,7 @@ _ENCRYPTED: Final = 1
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _STEP: Final = 1 << 16  # bytes unpacked at once
 _STORED, _DEFLATED, _BZIP2, _LZMA = 0, 8, 12, 14  # the numbers of the format
-# Bytes that a packed one can give. Deflate: 258 for two bits; bzip2: 46 million for 34
-# bytes; LZMA: 273 for fourteen choices of 0.022 bits.
+# Deflate: 258 bytes for two bits; bzip2: 46 million for 34 bytes; LZMA: 273 for 0.3.
 _MOST: Final = {_STORED: 1, _DEFLATED: 1032, _BZIP2: 1 << 21, _LZMA: 1 << 13}
 _ENTRY: Final = b"PK\1\2"  # begins what the directory says of a member
 _ENTRY_MOST: Final = 512  # bytes of that, in the middle
@@ -63,7 +63,7 @@ class OpenArchive:
         self.location = location
         self.stamp = stamp_of(os.fstat(file.fileno())) if watched else ()
         self.lent = lock is not None
-        self._lock = lock or nullcontext()
+        self._lock = lock or threading.Lock()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return the *size* bytes at *offset*, fewer only at the end of the file."""

@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 from bisect import bisect_left
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from errno import ESTALE
 from functools import partial
@@ -363,7 +363,7 @@ def _target(archive: OpenArchive, record: ZipInfo, end: int) -> str:
     """Return where a link leads, which is what it holds."""
     target = ""
     if record.file_size <= PATH_LIMIT:
-        borrowed = OpenArchive(archive.file, archive.location, nullcontext())
+        borrowed = OpenArchive(archive.file, archive.location, threading.Lock())
         try:
             target = (open_member(borrowed, record, end).readall() or b"").decode()
         except OSError as error:
