@@ -251,9 +251,12 @@ KNOWN = (
 )
 
 
-# io's own close raises this where an interrupt came while it closed the raw file; the
-# interrupt is the error's context.
-IO_SAYS = ("('flush of closed file') instead", "('seek of closed file') instead")
+# io itself raises this where an interrupt came while it closed the raw file, or while
+# it asked whether that is closed: C takes the error in that question for a yes.
+IO_SAYS = tuple(
+    f"('{what} closed file') instead"
+    for what in ("flush of", "seek of", "write to", "read of")
+)
 
 
 def assert_unbroken(found: dict[str, str]) -> None:
