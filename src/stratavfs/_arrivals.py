@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Gate = Callable[[], AbstractContextManager[object]]
 
 _GROUP: Final = 16 << 20  # bytes that one transaction of several takes, or a few more
-_STEPS: Final = 4096  # ... or steps
+_STEPS: Final = 65_536  # ... or steps: each begins by listing directories again
 
 IMPLIED: Final = ArchiveMember("", DIRECTORY_MODE)
 """A directory that nobody says anything about."""
