@@ -8,14 +8,15 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final
 
 from stratavfs import errors
-from stratavfs._host import open_containers
+from stratavfs._host import id_of, open_containers
 from stratavfs._host_attributes import Precision
-from stratavfs._host_target import id_of, is_directory, is_next
+from stratavfs._host_target import is_directory, is_next
 from stratavfs._merged import opened
 
 if TYPE_CHECKING:
     from stratavfs._choices import Choices
-    from stratavfs._host_target import Directory, FileId
+    from stratavfs._host import FileId
+    from stratavfs._host_target import Directory
     from stratavfs._layers import LayerStack
     from stratavfs._merged import Found
 

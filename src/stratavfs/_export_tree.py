@@ -16,6 +16,7 @@ from stratavfs import _host_names, errors
 from stratavfs import _host_target as host
 from stratavfs._content import extents
 from stratavfs._export_conflicts import Conflicts
+from stratavfs._host import id_of
 from stratavfs._host_attributes import Attributes
 from stratavfs._host_names import check_encoding, check_name
 from stratavfs._merged import opened, walk
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from stratavfs._choices import Choices
     from stratavfs._entry import Entry
-    from stratavfs._host_target import Directory, FileId
+    from stratavfs._host import FileId
+    from stratavfs._host_target import Directory
     from stratavfs._layers import LayerStack
     from stratavfs._merged import Found, Walk
     from stratavfs._progress import Meter
@@ -300,7 +302,7 @@ class _Export:
         key = self._key_of(found)
         status = None if key is None else here.lstat(name)
         if status is not None and S_ISREG(status.st_mode):
-            first = (self._inside[-1][0].path, name, host.id_of(status))
+            first = (self._inside[-1][0].path, name, id_of(status))
             self._firsts.setdefault(key, first)
 
     def _make_name(

@@ -16,13 +16,13 @@ from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Final
 
 from stratavfs import errors
+from stratavfs._host import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stratavfs._host import FileId
     from stratavfs.records import Buffer
-
-    FileId = tuple[int, int]
 
 BY_DIRECTORY: bool = {
     os.open, os.mkdir, os.stat, os.link, os.symlink, os.readlink, os.unlink, os.rename
@@ -234,10 +234,6 @@ class Directory:
         if self.handle is not None:
             handle, self.handle = self.handle, None
             os.close(handle)
-
-
-def id_of(status: os.stat_result) -> FileId:
-    return status.st_dev, status.st_ino
 
 
 def is_file(status: os.stat_result, identity: FileId) -> bool:
