@@ -50,6 +50,7 @@ FLOOR = {
     "_ticks": 3,
     "_format": 4,
     "_rows": 4,
+    "_defence": 2,
     "_connection": 5,
     "_store": 6,
     "_quiet": 7,
@@ -58,6 +59,8 @@ FLOOR = {
     "_hiding": 7,
     "_pins": 7,
     "_tree": 8,
+    "_cached_tree": 9,
+    "_building": 7,
     "_bulk": 9,
     "_openfile": 9,
     # view: layers of other kinds, one layer, all of them, the merged tree
@@ -74,6 +77,7 @@ FLOOR = {
     "_layers": 13,
     # changes
     "_copyup": 14,
+    "_shortcuts": 14,
     "_edits": 15,
     "_copies": 16,
     "_compare": 14,
@@ -121,6 +125,10 @@ FLOOR = {
     "_scraps": 19,
     "_repair": 20,
     "_upkeep": 17,
+    "_fresh": 7,
+    "_packing": 18,
+    "_pack": 19,
+    "_trace": 15,
     # roof
     "vfs": 21,
     "__init__": 22,
@@ -163,7 +171,7 @@ TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 MODULES = sorted(SOURCES)
 SHORTER = 400  # lines in a module
 LONGER = {"_sql": 1000, "_rules": 1000, "errors": 600}  # texts, one after the other
-STATED = {"vfs": 850}  # lines of code without docstrings and overloads
+STATED = {"vfs": 880}  # lines of code without docstrings and overloads
 FUNCTION = 40  # lines of code in a function
 
 # What imports more than icontract, which an extra installs.
@@ -230,7 +238,7 @@ def test_imports_of_sqlite3_are_the_connections_alone() -> None:
     found = [name for name in MODULES if "sqlite3" in imported_by(name)]
 
     # An SQLite archive is another database.
-    assert found == ["_connection", "_sqlar", "_store"]
+    assert found == ["_connection", "_defence", "_sqlar", "_store"]
 
 
 def test_imports_from_outside_are_icontract_alone() -> None:

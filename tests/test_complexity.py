@@ -294,7 +294,11 @@ ALLOWED = {
     "COUNT_WHITEOUTS": "stats() counts every name that is hidden",
     "SUM_INLINE": "stats() sums what is stored, file by file",
     "SUM_CHUNKS": "stats() sums what is stored, chunk by chunk",
+    "PUT_INODES": "scans nothing but the rows that it brings itself",
+    "ADD_ENTRIES": "scans nothing but the rows that it brings itself",
     "LAST_NUMBER": "SQLite keeps one row for each table that counts",
+    "SAMPLE_SIZES": "pack() looks at the first thousand files",
+    "HAS_XATTRS": "it ends at the first row",
 }
 
 

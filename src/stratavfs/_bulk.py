@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stratavfs._tree import NewEntry, NewInode, Tree
     from stratavfs.records import Buffer, Inode
 
+    Facts = tuple[int, int, int, int, int, int, int, int, str, str, str | None]
+
 _ROWS: Final = 256  # files that wait at most
 _BYTES: Final = 1 << 20  # bytes of content that wait at most
 
@@ -28,7 +30,7 @@ class Bulk:
 
     def __init__(self, rooms: tuple[Store, Tree, Content]) -> None:
         store, self._tree, self._content = rooms
-        self._chunk_size = store.chunk_size
+        self._chunk_size, self._inline_limit = store.chunk_size, store.inline_limit
         self._last = 0  # number of the newest inode; 0: not asked for yet
         self._inodes: list[NewInode] = []
         self._entries: list[NewEntry] = []
@@ -48,39 +50,44 @@ class Bulk:
         There is nothing of that name. Without *content* a file is one hole, to be
         filled once it is flushed.
         """
-        number = self._number()
-        inline = content
-        if content is not None and not self._content.is_inline(len(content)):
-            inline = None
-            self._add_chunks(number, memoryview(content))
-        self._inodes.append(
-            (
-                number,
-                inode.mode,
-                inode.uid,
-                inode.gid,
-                inode.size,
-                inode.atime_ns,
-                inode.mtime_ns,
-                inode.ctime_ns,
-                inode.birthtime_ns,
-                inode.owner,
-                inode.group,
-                inode.target,
-                inline,
-            )
+        facts = (
+            inode.mode,
+            inode.uid,
+            inode.gid,
+            inode.size,
+            inode.atime_ns,
+            inode.mtime_ns,
+            inode.ctime_ns,
+            inode.birthtime_ns,
+            inode.owner,
+            inode.group,
+            inode.target,
         )
-        self._entries.append((*key, inode.mode >> 12, number))
+        return self.put(key, facts, content, xattrs)
+
+    def put(
+        self,
+        key: tuple[str, str],
+        facts: Facts,
+        content: Buffer | None,
+        xattrs: Mapping[str, bytes],
+    ) -> InodeId:
+        """Do as :meth:`add` for an inode of which there are only the *facts*."""
+        number = InodeId((self._last or self._tree.last_number()) + 1)
+        self._last = number
+        inline = content
+        if content is not None:
+            self._bytes += len(content)
+            if len(content) > self._inline_limit:
+                inline = None
+                self._add_chunks(number, memoryview(content))
+        self._inodes.append((number, *facts, inline))
+        self._entries.append((*key, facts[0] >> 12, number))
         for name in xattrs:
             self._xattrs.append((number, name, xattrs[name]))
-        self._bytes += inode.size if content is not None else 0
         if len(self._inodes) >= _ROWS or self._bytes >= _BYTES:
             self.flush()
         return number
-
-    def _number(self) -> InodeId:
-        self._last = (self._last or self._tree.last_number()) + 1
-        return InodeId(self._last)
 
     def _add_chunks(self, number: InodeId, data: memoryview) -> None:
         step = self._chunk_size

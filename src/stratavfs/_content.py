@@ -71,11 +71,12 @@ class Content:
         Raises:
             OSError: (EFBIG) they are more than can be held in memory.
         """
-        extent = self._extent(inode)
-        if extent is None:
+        row = self._store.row(_sql.READ_WHOLE, (inode,))
+        if row is None:
             return None
-        if extent[1] is not None:
-            return extent[1][offset:]
+        if row[1].__class__ is bytes and len(row[1]) <= self._chunk_size:
+            data = self._sound.extent(row, inode)[1] or b""
+            return data[offset:] if offset else data
         with self._store.snapshot():
             extent = self._extent(inode)  # it may have become another meanwhile
             if extent is None:
@@ -199,14 +200,20 @@ class Content:
 
     def write(self, inode: InodeId, offset: int, view: memoryview, at: int) -> bool:
         """Write *view* at *offset*; False if *inode* is gone."""
+        end = offset + len(view)
+        # Most likely it is in chunks already, if it reaches so far.
+        if end > self._inline_limit and self._grow(inode, end, at):
+            self._write_chunks(inode, offset, view)
+            return True
         extent = self._extent(inode)
         if extent is None:
             return False
         size, content = extent
-        new_size = max(size, offset + len(view))
+        new_size = max(size, end)
         if content is not None and new_size <= self._inline_limit:
             content = spliced(content, offset, view)
-            self._store.write(_sql.SET_CONTENT, (new_size, content, at, at, inode))
+            args = (new_size, content, at, at, inode)
+            self._store.write_last(_sql.SET_CONTENT, args)
             return True
         if content is not None:
             self._spill(inode, content, at)
@@ -214,13 +221,21 @@ class Content:
         self._store.write(_sql.SET_SIZE, (new_size, at, at, inode))
         return True
 
+    def _grow(self, inode: InodeId, size: int, at: int) -> bool:
+        args = (size, at, at, inode)
+        return self._store.write(_sql.GROW, args).rowcount == 1
+
     def is_inline(self, size: int) -> bool:
         """Tell whether a new file of *size* bytes is kept in its inode's row."""
         return size <= self._inline_limit
 
     def fill(self, inode: InodeId, data: memoryview) -> None:
-        """Store the content of *inode*, which is new and has its size already."""
-        self._write_chunks(inode, 0, data)
+        """Store the content of *inode*, which has its size already and no chunks."""
+        step = self._chunk_size
+        pieces = (
+            (at // step, data[at : at + step]) for at in range(0, len(data), step)
+        )
+        self._store.write_many(_sql.PUT_CHUNK, ((inode, *piece) for piece in pieces))
 
     def put_many(self, chunks: list[tuple[int, int, Buffer]]) -> None:
         """Store whole chunks of inodes that are new: (inode, index, bytes)."""
@@ -240,11 +255,11 @@ class Content:
         if extent is None:
             return False
         old_size, content = extent
-        if size == 0:
-            self.replace(inode, memoryview(b""), at)
-        elif content is not None and size <= self._inline_limit:
+        if content is not None and size <= self._inline_limit:
             content = content[:size].ljust(size, b"\0")
-            self._store.write(_sql.SET_CONTENT, (size, content, at, at, inode))
+            self._store.write_last(_sql.SET_CONTENT, (size, content, at, at, inode))
+        elif size == 0:
+            self.replace(inode, memoryview(b""), at)
         else:
             if content is not None:
                 self._spill(inode, content, at)
@@ -315,6 +330,9 @@ class Content:
     def _write_chunks(self, inode: InodeId, offset: int, view: memoryview) -> None:
         """Write the rest of one chunk, then whole ones, then the start of another."""
         chunk = self._chunk_size
+        if len(view) == chunk and offset % chunk == 0:  # as a buffer hands them over
+            self._store.write(_sql.PUT_CHUNK, (inode, offset // chunk, view))
+            return
         head = min(-offset % chunk, len(view))
         tail = head + (len(view) - head) // chunk * chunk
         if head:

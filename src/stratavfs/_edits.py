@@ -2,8 +2,7 @@
 
 Every verb is called inside a transaction, decides first and changes last; what a path
 leads to is asked of the view. What an underlay has comes up into the local layer before
-it changes, and a whiteout is left where it would still show after it has gone. ``at``
-is the moment of the change in nanoseconds.
+it changes, and a whiteout is left where it would still show. ``at`` is the moment, ns.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from stratavfs._paths import (
     name_of,
     parent_of,
 )
+from stratavfs._shortcuts import Shortcuts
 from stratavfs._tree import DIRECTORY_MODE, FILE_MODE, LINK_MODE
 from stratavfs.records import S_IFWHT
 
@@ -47,6 +47,7 @@ class Edits:
         self._layers = layers
         self._copy_up = copy_up
         _, self._tree, self._content = layers.rooms
+        self._short = Shortcuts(layers)
         self.create_parents = create_parents
 
     # --- files -----------------------------------------------------------------------
@@ -66,6 +67,8 @@ class Edits:
 
     def write_file(self, path: VPath, data: memoryview, at: int) -> None:
         """Make *data* all the content of the file at *path*."""
+        if self._short.write(path, data, at):
+            return
         entry = self._layers.locate(path)
         if entry.inode is not None:
             entry.require_file()
@@ -97,6 +100,8 @@ class Edits:
 
     def remove(self, path: VPath, at: int) -> None:
         """Remove the file or symbolic link at *path*."""
+        if self._short.remove(path, at):
+            return
         if path == ROOT:
             raise errors.root_is_a_directory(path)
         entry = self._layers.locate(path, follow=False)
@@ -138,6 +143,9 @@ class Edits:
     def make_directory(
         self, path: VPath, mode: int, at: int, *, parents: bool, exist_ok: bool
     ) -> None:
+        mode = S_IFMT(DIRECTORY_MODE) | S_IMODE(mode)
+        if self._short.make(path, mode, at):
+            return
         entry = self._layers.locate(path, follow=False)
         if entry.inode is not None:
             if exist_ok and self._layers.locate(path).is_directory:
@@ -145,18 +153,18 @@ class Edits:
             if path == ROOT:
                 raise errors.root_exists(path)
             raise errors.already_exists(path)
-        mode = S_IFMT(DIRECTORY_MODE) | S_IMODE(mode)
         self.make(entry, mode, at, parents=parents)
 
     def remove_directory(self, path: VPath, at: int) -> None:
         """Remove the empty directory at *path*."""
         entry = self._removable_directory(path)
-        self._require_empty(entry)
         self._remove_empty(entry)
         self._gone(entry.path, at)
 
     def _remove_empty(self, entry: Entry) -> None:
-        """Remove what the local layer has of a directory that shows nothing."""
+        """Remove what the local layer has of a directory, which must show nothing."""
+        if self._layers.names(entry.path):
+            raise errors.not_empty(entry.asked)
         if entry.member is None:
             self._tree.remove_directory(entry.path, entry.require().id)
 
@@ -174,14 +182,12 @@ class Edits:
         entry.require_directory()
         return entry
 
-    def _require_empty(self, entry: Entry) -> None:
-        if self._layers.names(entry.path):
-            raise errors.not_empty(entry.asked)
-
     # --- moving ----------------------------------------------------------------------
 
     def rename(self, src: VPath, dst: VPath, at: int) -> None:
         """Move *src* to *dst*, which must be absent (``RENAME_NOREPLACE``)."""
+        if self._short.move_file(src, dst, at):
+            return
         source, target = self._ends(src, dst, errors.root_exists)
         target.require_absent()
         self._move(source, target, at)
@@ -249,7 +255,6 @@ class Edits:
         elif not source.is_directory:
             raise errors.is_a_directory(target.asked)
         else:
-            self._require_empty(target)
             self._remove_empty(target)
 
     def _move(self, source: Entry, target: Entry, at: int) -> None:
@@ -277,10 +282,8 @@ class Edits:
     def _check_length_below(self, source: Entry, target: Entry) -> None:
         """Refuse to move a directory so deep that a path in it becomes too long."""
         growth = len(target.path.encode()) - len(source.path.encode())
-        if source.is_directory and growth > 0:
-            longest = self._tree.longest_below(source.path)
-            if longest + growth > PATH_LIMIT:
-                raise errors.name_too_long(target.asked)
+        if growth > 0 and self._tree.longest_below(source.path) + growth > PATH_LIMIT:
+            raise errors.name_too_long(target.asked)
 
     # --- attributes ------------------------------------------------------------------
 

@@ -173,7 +173,11 @@ class Encounters:
 
     def at(self, path: VPath) -> Found | None:
         """Return what is at *path*, whose directory is not left out."""
-        return self.inside(parent_of(path)).get(name_of(path))
+        directory, _, name = path.rpartition("/")
+        known = self._known.get(VPath(directory))  # 0.5 us less than by other words
+        if known is None:
+            known = self.inside(parent_of(path))
+        return known.get(name)
 
     # --- directories -----------------------------------------------------------------
 
@@ -204,9 +208,9 @@ class Encounters:
             self._names = len(known) + 1
         self._known[directory] = known
 
-    def passed_over(self, key: tuple[str, str]) -> None:
+    def passed_over(self, directory: VPath) -> None:
         """Forget a directory into which something came without a question."""
-        self._known.pop(VPath(key[0][:-1] or "/"), None)
+        self._known.pop(directory, None)
 
     def note(self, path: VPath, inode: Inode) -> None:
         """Remember that *inode* is at *path* now, where it was asked what is there."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from stratavfs import errors
 from stratavfs._files import made_whole, sync_file, sync_name
-from stratavfs._merged import opened, walk
+from stratavfs._merged import Xattrs, opened, read, walk
 from stratavfs._paths import name_of
 from stratavfs.archives._formats import format_named, format_of_file, is_format
 from stratavfs.archives.protocol import ArchiveMember
@@ -101,6 +101,7 @@ class _Packing:
     ) -> None:
         self._layers = layers
         self._steps = steps
+        self._xattrs = Xattrs(layers)
         self._preserve = preserve
         self._meter = meter
         self._firsts: dict[object, str] = {}  # members of files with several names
@@ -143,7 +144,7 @@ class _Packing:
                 writer.add(member, content)
             return 0
         if inode.size <= _WHOLE:
-            data = self._layers.read(entry.path)
+            data = read(self._layers, entry)
             writer.add(self._member(path, entry, len(data)), io.BytesIO(data))
             self._bytes += len(data)
             return len(data)
@@ -174,7 +175,7 @@ class _Packing:
             inode.gid if owned else 0,
             inode.owner if owned else "",
             inode.group if owned else "",
-            self._layers.xattrs(entry) if "xattr" in kept else {},
+            self._xattrs.of(entry) if "xattr" in kept else {},
             inode.atime_ns if timed else None,
         )
 

@@ -19,7 +19,7 @@ from stratavfs._export_conflicts import Conflicts
 from stratavfs._host import id_of
 from stratavfs._host_attributes import Attributes
 from stratavfs._host_names import check_encoding, check_name
-from stratavfs._merged import opened, walk
+from stratavfs._merged import Xattrs, opened, read, walk
 from stratavfs.records import TransferReport, VPath
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from stratavfs._choices import Choices
-    from stratavfs._entry import Entry
     from stratavfs._host import FileId
     from stratavfs._host_target import Directory
     from stratavfs._layers import LayerStack
@@ -73,7 +72,7 @@ class _Export:
     ) -> None:
         self._layers, self._steps = layers, steps
         self._choices, self._meter = choices, meter
-        self._attributes = Attributes(layers, choices.preserve)
+        self._attributes = Attributes(Xattrs(layers).of, choices.preserve)
         self._there = Conflicts(layers, choices)
         self._links = "links" in choices.preserve
         self._firsts: dict[object, First] = {}  # of files with several names
@@ -265,7 +264,7 @@ class _Export:
     def _fill(self, handle: int, found: Found, path: str) -> tuple[int, int]:
         entry = found.entry
         if entry.require().size <= WHOLE:
-            data = self._read(entry)
+            data = read(self._layers, entry)
             if data:
                 host.write(handle, data, path)
             return len(data), 0
@@ -279,16 +278,6 @@ class _Export:
                 raise errors.changed_meanwhile(entry.asked) from error
         host.set_size(handle, size, path)
         return size, size
-
-    def _read(self, entry: Entry) -> bytes:
-        """Return all bytes of a small file."""
-        if self._layers.stack.resolver is not None:
-            return self._layers.read(entry.path)
-        # By its number: one statement for most.
-        data = self._layers.rooms[2].read(entry.require().id)
-        if data is None:
-            raise errors.not_found(entry.asked)
-        return data
 
     def _key_of(self, found: Found) -> object:
         """Return what tells a file of several names from others."""

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stratavfs import _sql, errors
-from stratavfs._files import has_content
+from stratavfs._files import has_content, is_hot_journal
 from stratavfs.records import CHUNK_LIMIT
 
 if TYPE_CHECKING:
@@ -75,8 +75,10 @@ def refuse_other(store: Asked, location: str) -> None:
 def refuse_cut_short(store: Asked, location: str, file: str) -> None:
     """Refuse a file without its end: SQLite reads what lacks of a page as zeros."""
     (pages,), (page_size,) = store.row(_sql.COUNT_PAGES), store.row(_sql.PAGE_SIZE)
-    # With a log, another process may be about to write the rest of the pages.
-    if not has_content(os.path.realpath(file) + "-wal"):
+    # With a log, another process may be about to write the rest of the pages; with a
+    # journal, who was killed did not come to that, and it is played back.
+    beside = os.path.realpath(file)
+    if not (has_content(beside + "-wal") or is_hot_journal(beside + "-journal")):
         size = os.path.getsize(file)
         if size < pages * page_size:
             why = f"{size} bytes are left of {pages * page_size}"

@@ -119,8 +119,10 @@ def _lines(
 
 def _small(layers: LayerStack, at: VPath) -> bytes | None:
     """Return the content of the file *at* if one question brings it, else None."""
-    if layers.stack.resolver is not None:
-        return None
+    resolver = layers.stack.resolver
+    if resolver is not None:  # 22 us a file of 2 KiB; opened and read it takes 51
+        merged = layers.merged_content(at, resolver)
+        return None if merged is None or len(merged) >= _SMALL else merged
     content = layers.rooms[1].find_content(at)
     return content if isinstance(content, bytes) else None
 

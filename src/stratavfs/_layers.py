@@ -230,11 +230,11 @@ class LayerStack:
         """Return all bytes of the file at *path*: one statement for a small one."""
         resolver = self.stack.resolver
         if resolver is not None:
-            content = self._read_merged(path, resolver)
+            content = self.merged_content(path, resolver)
             return self._read_located(path) if content is None else content
         with self._lock:
             content = self._tree.find_content(path)
-            if isinstance(content, bytes):  # damage may have made something else of it
+            if content is not None:
                 return content
             with self._store.snapshot():
                 number = self.local_file(path)
@@ -252,14 +252,14 @@ class LayerStack:
             raise errors.corrupt(self._store.location, why)
         return data
 
-    def _read_merged(self, path: VPath, resolver: Resolver) -> bytes | None:
+    def merged_content(self, path: VPath, resolver: Resolver) -> bytes | None:
         """Return the content of a small file that no link leads to, or None."""
         directory = parent_of(path)
         with self._lock:
             if not self._tree.is_out_of(directory):
                 found = self._tree.look_content(path)
                 if found is not None:
-                    return found[1] if isinstance(found[1], bytes) else None
+                    return found[1]
                 if self._tree.hides(directory):
                     return None
         return resolver.content(path)
@@ -278,16 +278,19 @@ class LayerStack:
         raise errors.not_found(path)
 
     def local_file(self, path: VPath) -> InodeId | None:
-        """Return the number of the file that *path* leads to, with one layer.
-
-        None if it is another layer's, which has been added just now.
-        """
+        """Return the number of the file *path* leads to, None if it lies below."""
         found = self._tree.find_entry(path)
         if found is not None and S_ISREG(found[0]):
             return found[1]
         entry = self.locate(path)
         number = entry.require_file().id
         return number if entry.member is None else None
+
+    def open_local(self, path: VPath) -> InodeFile | None:
+        """Open the file at *path* to be read, with one layer; None if it takes more."""
+        alone = self.stack.resolver is None
+        found = self._tree.find_file(path) if alone else None
+        return None if found is None else InodeFile(self.rooms, *found)
 
     def open_source(self, entry: Entry) -> InodeFile | StreamFile | None:
         """Open the file at *entry* where it is; None if it has gone meanwhile."""

@@ -87,6 +87,12 @@ def check_arguments(
     newline: str | None,
 ) -> None:
     """Refuse what the builtin refuses, before anything is opened or truncated."""
+    if (
+        buffering.__class__ is int
+        and buffering == -1
+        and encoding is errors_ is newline is None
+    ):
+        return  # nothing was given: 0.1 us instead of 0.7
     if not isinstance(buffering, int):
         message = f"buffering should be int, not {type(buffering).__name__}"
         raise errors.InvalidType(message)

@@ -17,6 +17,7 @@ class Options(NamedTuple):
     timeout: float
     synchronous: str
     clock: Callable[[], int]
+    exclusive: bool = False
 
 
 class Recipe(NamedTuple):

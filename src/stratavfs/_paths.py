@@ -7,7 +7,7 @@ trailing slash are resolved lexically, with ``..`` stopping at the root.
 from __future__ import annotations
 
 import os
-from pathlib import PurePath
+import sys
 from typing import TYPE_CHECKING, Final
 
 from stratavfs import errors
@@ -47,7 +47,7 @@ def normalize(path: StrPath) -> VPath:
         type(path) is str
         and path[:1] == "/"
         and path[-1:] != "/"
-        and len(path) <= _SURELY_SHORT
+        and len(path) <= NAME_LIMIT  # so no name in it is too long either
         and "//" not in path
         and "/." not in path
         and "\0" not in path
@@ -77,9 +77,12 @@ def checked_text(path: StrPath) -> str:
 def _as_text(path: object) -> str:
     if isinstance(path, str):
         return str(path)  # a subclass of str must not reach sqlite3
-    if isinstance(path, PurePath):
-        return path.as_posix()  # on Windows str() would give backslashes
     if isinstance(path, os.PathLike):
+        # Who has a path of pathlib's has loaded it, which takes 5 ms.
+        pathlib = sys.modules.get("pathlib")
+        if pathlib is not None and isinstance(path, pathlib.PurePath):
+            posix: str = path.as_posix()  # on Windows str() would give backslashes
+            return posix
         text = os.fspath(path)
         if isinstance(text, str):
             return str(text)

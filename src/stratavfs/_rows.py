@@ -47,7 +47,7 @@ TYPES: Final = {4: S_IFDIR, 8: S_IFREG, 10: S_IFLNK}
 SHOWN: Final = {**TYPES, 14: S_IFWHT}
 """The same with whiteouts."""
 
-_LINK, _WHITEOUT = 10, 14
+FILE, _LINK, _WHITEOUT = 8, 10, 14  # kinds of entries
 _HIDDEN: Final = Inode(S_IFWHT)
 _RESERVED: Final = frozenset(("", ".", ".."))
 # UTF-8 takes at most four bytes a character, so what is shorter cannot be too long: a
@@ -161,6 +161,8 @@ class Sound:
     def extent(self, row: tuple[Any, Any], inode: int) -> tuple[int, bytes | None]:
         """Return size and content, which is of that size if there is any."""
         size, content = row
+        if content.__class__ is bytes and len(content) == size:
+            return len(content), content
         if content is not None and len(self.piece(content, SIZE_LIMIT, inode)) != size:
             raise self.damage(inode)
         return self.size(size, inode), content

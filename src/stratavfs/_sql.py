@@ -14,7 +14,9 @@ APPLICATION_ID: Final = 0x53545241
 # 1: the first format.
 FORMAT_VERSION: Final = 1
 
-# One text a table, in the order of creation; a container must hold exactly these.
+# One text a table, in the order of creation; a container must hold exactly these. The
+# checks spell out what could be lists: for a list of three or more SQLite makes a table
+# at each INSERT, which cost a new file 3 us.
 SCHEMA: Final = (
     """\
 CREATE TABLE settings (          -- chosen at creation, read back at every open
@@ -24,8 +26,8 @@ CREATE TABLE settings (          -- chosen at creation, read back at every open
     """\
 CREATE TABLE inodes (            -- a file, a directory or a symbolic link
   id           INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice; 1 is the root
-  mode         INTEGER NOT NULL  -- st_mode: type and permission bits
-               CHECK (mode >> 12 IN (4, 8, 10)),   -- directory, file, symbolic link
+  mode         INTEGER NOT NULL  -- st_mode: directory, file or link, and permissions
+               CHECK (mode >> 12 = 4 OR mode >> 12 = 8 OR mode >> 12 = 10),
   nlink        INTEGER NOT NULL CHECK (nlink >= 0),  -- entries; 0: an orphan
   uid          INTEGER NOT NULL,
   gid          INTEGER NOT NULL,
@@ -49,13 +51,13 @@ CREATE TABLE entries (           -- a name in a directory
   parent TEXT NOT NULL,          -- path of the directory with a slash at its end
   name   TEXT NOT NULL,
   kind   INTEGER NOT NULL        -- type bits of the inode's mode; 14: a whiteout
-         CHECK (kind IN (4, 8, 10, 14)),
+         CHECK (kind = 4 OR kind = 8 OR kind = 10 OR kind = 14),
   inode  INTEGER REFERENCES inodes (id),
   PRIMARY KEY (parent, name),
   CHECK ((kind = 14) = (inode IS NULL)),
   CHECK (parent = '' AND name = '/' AND inode = 1  -- the root's own entry
          OR substr(parent, 1, 1) = '/' AND substr(parent, -1) = '/'
-            AND name NOT IN ('', '.', '..') AND instr(name, '/') = 0)
+            AND name <> '' AND name <> '.' AND name <> '..' AND instr(name, '/') = 0)
 ) STRICT, WITHOUT ROWID""",
     """\
 CREATE TABLE chunks (            -- bytes idx * chunk_size and on of a file
@@ -111,6 +113,12 @@ PRAGMAS: Final = (
     "PRAGMA secure_delete = FAST",
     "PRAGMA mmap_size = 0",  # a file cut short under mmap kills the process
 )
+# For good: from the first question on, until it is closed. The log's index then is in
+# memory and takes no locks: a read of 4 KiB takes 3.6 us instead of 5.3 in SQLite.
+LOCK_FOR_GOOD: Final = "PRAGMA locking_mode = EXCLUSIVE"
+# Of a file that nobody changes: pages are looked at where the system has them. 4 KiB at
+# random in a large file take 13 us instead of 28, a MiB in order 70 instead of 186.
+MAP_FILE: Final = "PRAGMA mmap_size = 2147418112"  # SQLite's own largest
 READ_APPLICATION_ID: Final = "PRAGMA application_id"
 READ_VERSION: Final = "PRAGMA user_version"
 # Another value whenever another connection has changed the file.
@@ -120,6 +128,7 @@ STAMP: Final = (
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
 USE_LOG: Final = "PRAGMA journal_mode = WAL"
+USE_JOURNAL: Final = "PRAGMA journal_mode = DELETE"
 SYNCHRONOUS: Final = {
     "off": "PRAGMA synchronous = OFF",
     "normal": "PRAGMA synchronous = NORMAL",
@@ -142,7 +151,7 @@ CHECKPOINT: Final = "PRAGMA wal_checkpoint(FULL)"
 # --- upkeep ---------------------------------------------------------------------------
 
 # All locks at once, or none and no waiting.
-ALONE: Final = ("PRAGMA busy_timeout = 0", "PRAGMA locking_mode = EXCLUSIVE")
+ALONE: Final = ("PRAGMA busy_timeout = 0", LOCK_FOR_GOOD)
 EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 VACUUM: Final = "VACUUM"
 # VACUUM's copy of everything goes to a file, all else that is temporary does not.
@@ -193,9 +202,33 @@ _BELOW: Final = "parent >= ? AND parent < ?"
 FIND: Final = f"SELECT {_INODE} {_AT}"
 # The entry alone knows these two: no second probe.
 FIND_ENTRY: Final = "SELECT kind, inode FROM entries WHERE parent = ? AND name = ?"
+# The directory for a name that nothing has, not even a whiteout: one statement for two.
+FIND_ROOM: Final = (
+    "SELECT inode FROM entries WHERE parent = ? AND name = ? AND kind = 4 "
+    "AND NOT EXISTS (SELECT 1 FROM entries WHERE parent = ? AND name = ?)"
+)
+# A file in its row alone, with this one name: no chunks are to be removed with it.
+FIND_SOLE: Final = (
+    "SELECT i.id FROM entries e JOIN inodes i ON i.id = e.inode "
+    "WHERE e.parent = ? AND e.name = ? AND e.kind = 8 "
+    "AND i.content IS NOT NULL AND i.nlink = 1 AND i.mode >> 12 = 8"
+)
 FIND_STAT: Final = f"SELECT {_STAT} {_AT}"
-FIND_CONTENT: Final = (
-    f"SELECT CASE WHEN length(i.content) = i.size THEN i.content END {_AT}"
+# All bytes of a file in its row, or in one chunk that holds as many as it has: one
+# statement instead of four. Files of a median of 8 KiB are read in 5.9 us in memory
+# instead of 10.4, on the disk in 10 instead of 15.6.
+_WHOLE: Final = (
+    "CASE WHEN i.content IS NULL THEN (SELECT c.data FROM chunks c "
+    "WHERE c.inode = i.id AND c.idx = 0 AND length(c.data) = i.size "
+    "AND i.mode >> 12 = 8) "
+    "WHEN length(i.content) = i.size THEN i.content END"
+)
+FIND_CONTENT: Final = f"SELECT {_WHOLE} {_AT}"
+# A file with what is in its row: opened and read by one statement.
+FIND_FILE: Final = (
+    "SELECT e.kind, e.inode, CASE WHEN length(i.content) = i.size THEN i.content END "
+    "FROM entries e LEFT JOIN inodes i ON i.id = e.inode AND i.mode >> 12 = 8 "
+    "WHERE e.parent = ? AND e.name = ?"
 )
 READ_INODE: Final = f"SELECT {_INODE} FROM inodes i WHERE i.id = ?"
 # What a layer of a stack is asked: a whiteout is an answer, with no inode joined to it.
@@ -204,8 +237,7 @@ LOOK: Final = (
     "WHERE e.parent = ? AND e.name = ?"
 )
 LOOK_CONTENT: Final = (
-    "SELECT e.kind, CASE WHEN length(i.content) = i.size THEN i.content END "
-    f"{_JOINED} WHERE e.parent = ? AND e.name = ?"
+    f"SELECT e.kind, {_WHOLE} {_JOINED} WHERE e.parent = ? AND e.name = ?"
 )
 # Whether an entry hides what lower layers have below its path.
 FIND_HIDING: Final = (
@@ -250,17 +282,24 @@ COPY_INODE: Final = (
 )
 # New inodes by the hundred, whose numbers are chosen here: all that SQLite has given.
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'inodes'"
+_NEW_INODE: Final = "(?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, 2, 0, ?, ?)"
 PUT_INODE: Final = (
     "INSERT INTO inodes (id, mode, nlink, uid, gid, size, atime_ns, mtime_ns, "
     "ctime_ns, birthtime_ns, owner, group_name, generation, opaque, target, content) "
-    "VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, 2, 0, ?, ?)"
+    f"VALUES {_NEW_INODE}"
 )
 # A new name may fall on a whiteout, which it then clears.
+_NEW_ENTRY: Final = "(?, ?, ?, ?)"
 ADD_ENTRY: Final = (
-    "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, ?, ?) "
+    f"INSERT INTO entries (parent, name, kind, inode) VALUES {_NEW_ENTRY} "
     "ON CONFLICT (parent, name) DO UPDATE SET kind = excluded.kind, "
     "inode = excluded.inode WHERE entries.kind = 14"
 )
+# SQLite sets the CHECKs up once a statement, which costs more than to keep a row by
+# them: 32 rows in one take 3.6 us a file instead of 8.2 in statements of their own.
+TOGETHER: Final = 32
+PUT_INODES: Final = PUT_INODE.replace(_NEW_INODE, ", ".join([_NEW_INODE] * TOGETHER))
+ADD_ENTRIES: Final = ADD_ENTRY.replace(_NEW_ENTRY, ", ".join([_NEW_ENTRY] * TOGETHER))
 ADD_WHITEOUT: Final = (
     "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, 14, NULL) "
     "ON CONFLICT (parent, name) DO NOTHING"
@@ -282,6 +321,10 @@ LONGEST_BELOW: Final = (
 STAMP_DIRECTORY: Final = (
     "UPDATE inodes SET mtime_ns = ?, ctime_ns = ?, generation = generation + 1 "
     "WHERE id = (SELECT inode FROM entries WHERE parent = ? AND name = ?)"
+)
+STAMP_INODE: Final = (
+    "UPDATE inodes SET mtime_ns = ?, ctime_ns = ?, generation = generation + 1 "
+    "WHERE id = ?"
 )
 SET_LINKS: Final = (
     "UPDATE inodes SET nlink = nlink + ?, ctime_ns = ?, generation = generation + 1 "
@@ -350,6 +393,9 @@ READ_PIECE: Final = (
     "LEFT JOIN chunks c ON c.inode = i.id AND c.idx = ? "
     "WHERE i.id = ? AND i.mode >> 12 = 8"
 )
+READ_WHOLE: Final = (
+    f"SELECT i.size, {_WHOLE} FROM inodes i WHERE i.id = ? AND i.mode >> 12 = 8"
+)
 READ_EXTENT: Final = "SELECT size, content FROM inodes WHERE id = ? AND mode >> 12 = 8"
 READ_LINKS: Final = "SELECT nlink FROM inodes WHERE id = ?"
 READ_SIZE: Final = "SELECT size FROM inodes WHERE id = ?"
@@ -376,9 +422,23 @@ LAST_CHUNK: Final = "SELECT max(idx) FROM chunks WHERE inode = ?"
 LIST_CHUNKS_FROM: Final = (
     "SELECT idx, length(data) FROM chunks WHERE inode = ? AND idx >= ? ORDER BY idx"
 )
+# A small file by its name alone, whose content is in its row already: nothing is asked
+# before, and no chunk is to be removed. An overwrite in memory takes 8 us, not 13.
+OVERWRITE: Final = (
+    "UPDATE inodes SET size = ?, content = ?, mtime_ns = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = (SELECT inode FROM entries "
+    "WHERE parent = ? AND name = ? AND kind = 8) "
+    "AND content IS NOT NULL AND mode >> 12 = 8"
+)
 SET_CONTENT: Final = (
     "UPDATE inodes SET size = ?, content = ?, mtime_ns = ?, ctime_ns = ?, "
     "generation = generation + 1 WHERE id = ?"
+)
+# The same in one statement with the question whether that is so: a file of chunks that
+# is written up to some byte. It saves a SELECT, 2 us of a write of 4 or of 64 KiB.
+GROW: Final = (
+    "UPDATE inodes SET size = max(size, ?), mtime_ns = ?, ctime_ns = ?, "
+    "generation = generation + 1 WHERE id = ? AND content IS NULL AND mode >> 12 = 8"
 )
 # For a file whose content is in chunks already: the row stays short, NULL stays NULL.
 SET_SIZE: Final = (
@@ -398,3 +458,100 @@ COPY_XATTRS: Final = (
     "INSERT OR REPLACE INTO xattrs (inode, name, value) "
     "SELECT ?, name, value FROM xattrs WHERE inode = ?"
 )
+
+# --- packs ----------------------------------------------------------------------------
+
+# A container that is being made, on a connection of its own ...
+PAGE_SIZES: Final = {
+    size: f"PRAGMA page_size = {size}"
+    for size in (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+}
+SET_INLINE_LIMIT: Final = "UPDATE settings SET value = ? WHERE key = 'inline_limit'"
+PACK_INODE: Final = (
+    "INSERT INTO inodes (id, mode, nlink, uid, gid, size, atime_ns, mtime_ns, "
+    "ctime_ns, birthtime_ns, owner, group_name, generation, opaque, target, content) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 2, ?, ?, ?)"
+)
+PACK_ENTRY: Final = (
+    "INSERT INTO entries (parent, name, kind, inode) VALUES (?, ?, ?, ?)"
+)
+PACK_CHUNK: Final = "INSERT INTO chunks (inode, idx, data) VALUES (?, ?, ?)"
+PACK_LINKS: Final = "UPDATE inodes SET nlink = ? WHERE id = ?"
+HAS_XATTRS: Final = "SELECT EXISTS (SELECT 1 FROM xattrs)"
+SAMPLE_SIZES: Final = "SELECT size FROM inodes WHERE mode >> 12 = 8 LIMIT ?"
+
+# ... or attached to one that reads another container. Not among the statements above,
+# since they are about two databases: `main` is the source.
+ATTACH_PACK: Final = "ATTACH ? AS pack"
+PACK_IN_HASTE: Final = (
+    "PRAGMA pack.journal_mode = MEMORY",
+    "PRAGMA pack.synchronous = OFF",
+)
+NUMBERS: Final = (
+    "CREATE TEMP TABLE numbers (new INTEGER PRIMARY KEY, old INTEGER NOT NULL UNIQUE)"
+)
+
+
+class Pack:
+    """From the container ``main`` to the one that is made, ``pack``."""
+
+    # The root keeps its number; files that are named come next, then all by their path.
+    NUMBER_ROOT: Final = "INSERT INTO temp.numbers (new, old) VALUES (1, 1)"
+    NUMBER_FILE: Final = (
+        "INSERT OR IGNORE INTO temp.numbers (old) SELECT id FROM main.inodes "
+        "WHERE id = ? AND mode >> 12 = 8 AND nlink > 0"
+    )
+    NUMBER_REST: Final = (
+        "INSERT OR IGNORE INTO temp.numbers (old) SELECT inode FROM main.entries "
+        "WHERE kind <> 14 ORDER BY parent, name"
+    )
+    COUNT: Final = "SELECT max(new) FROM temp.numbers"
+    # CROSS JOIN: in the order of the new numbers, so that every table only grows.
+    _SPAN: Final = (
+        "FROM temp.numbers n CROSS JOIN main.inodes i ON i.id = n.old "
+        "WHERE n.new BETWEEN ? AND ?"
+    )
+    # Bytes of some files, and of those that are in chunks and stay there.
+    SUM: Final = (
+        "SELECT total(i.size), total(CASE WHEN i.content IS NULL AND i.size > ? "
+        f"THEN i.size END) {_SPAN} AND i.mode >> 12 = 8"
+    )
+    # What is in one chunk, and whole, goes into the row.
+    COPY_INODES: Final = (
+        "INSERT INTO pack.inodes (id, mode, nlink, uid, gid, owner, group_name, size, "
+        "atime_ns, mtime_ns, ctime_ns, birthtime_ns, generation, opaque, target, "
+        "content) SELECT n.new, i.mode, i.nlink, i.uid, i.gid, i.owner, i.group_name, "
+        "i.size, i.atime_ns, i.mtime_ns, i.ctime_ns, i.birthtime_ns, 2, i.opaque * ?, "
+        "i.target, CASE WHEN i.content IS NULL AND i.size BETWEEN 1 AND ? "
+        "AND i.mode >> 12 = 8 THEN (SELECT c.data FROM main.chunks c "
+        "WHERE c.inode = i.id AND c.idx = 0 AND length(c.data) = i.size) "
+        f"ELSE i.content END {_SPAN} ORDER BY n.new"
+    )
+    COPY_CHUNKS: Final = (
+        "INSERT INTO pack.chunks (inode, idx, data) SELECT n.new, c.idx, c.data "
+        "FROM temp.numbers n CROSS JOIN main.chunks c ON c.inode = n.old "
+        "WHERE n.new BETWEEN ? AND ? AND (SELECT p.content IS NULL FROM pack.inodes p "
+        "WHERE p.id = n.new) ORDER BY n.new, c.idx"
+    )
+    # The same of files so large that each is copied in pieces.
+    LIST_CHUNKED: Final = f"SELECT n.new, n.old, i.size {_SPAN} AND i.content IS NULL"
+    IS_CHUNKED: Final = "SELECT content IS NULL FROM pack.inodes WHERE id = ?"
+    COPY_PIECE: Final = (
+        "INSERT INTO pack.chunks (inode, idx, data) SELECT ?, idx, data "
+        "FROM main.chunks WHERE inode = ? AND idx > ? ORDER BY idx LIMIT ?"
+    )
+    LAST_PIECE: Final = "SELECT max(idx) FROM pack.chunks WHERE inode = ?"
+    COPY_XATTRS: Final = (
+        "INSERT INTO pack.xattrs (inode, name, value) SELECT n.new, x.name, x.value "
+        "FROM temp.numbers n CROSS JOIN main.xattrs x ON x.inode = n.old "
+        "WHERE n.new BETWEEN ? AND ? ORDER BY n.new, x.name"
+    )
+    COPY_ENTRIES: Final = (
+        "INSERT INTO pack.entries (parent, name, kind, inode) "
+        "SELECT e.parent, e.name, e.kind, n.new FROM main.entries e "
+        "LEFT JOIN temp.numbers n ON n.old = e.inode WHERE e.kind <> ? "
+        "ORDER BY e.parent, e.name"
+    )
+    COUNT_KINDS: Final = (
+        "SELECT total(kind = 8), total(kind = 4), total(kind = 10) FROM pack.entries"
+    )

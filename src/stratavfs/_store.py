@@ -56,7 +56,9 @@ class Store:
         self._ended, self.watched = 0, False  # write scopes; lies below another one
         self._left_batch = False  # in order to be closed
         self._lost = False  # by a fork
-        self._closed, self.shared = False, location != MEMORY and not options.immutable
+        self._closed = False
+        alone = location == MEMORY or options.immutable or options.exclusive
+        self.shared = not alone  # others may change it
         self._connecting = Connecting(location, options)
         self.file, self.beside = self._connecting.file, self._connecting.beside
         self._cx = self._open() if source is None else source.copied()
@@ -130,6 +132,14 @@ class Store:
         """Rows this connection has changed so far, what was rolled back included."""
         return self._cx.total_changes
 
+    @property
+    def stamp(self) -> int:
+        """A number that moves with all that this connection changes or takes back."""
+        try:
+            return self._cx.total_changes + self._ended
+        except FAILURES as error:
+            raise self._translated(error) from error
+
     def foreign_changes(self) -> int:
         """Return a number that moves when another connection has changed the file."""
         return int(self.row(_sql.READ_DATA_VERSION)[0]) if self.shared else 0
@@ -160,6 +170,10 @@ class Store:
         """
         with self.lock:
             self.scopes.require_no_batch("a backup")
+        if self.options.exclusive:  # nobody else may so much as read
+            with self.lock:
+                self._connecting.copy_to_file(self._cx, file, tell, least, steps)
+            return
         if self.location != MEMORY:
             self._connecting.copy_file(file, tell, least, steps)
             return
@@ -271,12 +285,26 @@ class Store:
 
     def write(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run a changing *statement*; the cursor tells the number of a new row."""
-        self.require_transaction()
-        return self._run(statement, args)
+        self.scopes.make_ready(self.scopes.depth)
+        try:
+            return self._cx.execute(statement, args)
+        except FAILURES as error:
+            raise self._translated(error) from error
+
+    def write_last(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run the *statement* that is the last to change anything in its scope.
+
+        Where it is the first too, it needs no savepoint: 3 us of an overwrite's 13.
+        """
+        self.scopes.make_ready(self.scopes.depth - 1)
+        try:
+            return self._cx.execute(statement, args)
+        except FAILURES as error:
+            raise self._translated(error) from error
 
     def write_many(self, statement: str, args: Iterator[Sequence[object]]) -> None:
         """Run a changing *statement* once for each of *args*."""
-        self.require_transaction()
+        self.scopes.make_ready(self.scopes.depth)
         try:
             self._cx.executemany(statement, args)
         except FAILURES as error:
@@ -284,7 +312,7 @@ class Store:
 
     def patch(self, table: str, column: str, rowid: int, at: int, data: Any) -> None:
         """Overwrite bytes inside one stored value, without reading the rest of it."""
-        self.require_transaction()
+        self.scopes.make_ready(self.scopes.depth)
         try:
             with self._cx.blobopen(table, column, rowid) as blob:
                 blob.seek(at)
@@ -306,7 +334,7 @@ class Store:
     @property
     def in_transaction(self) -> bool:
         """Whether SQLite has one open, which it may end by itself."""
-        return self._cx.in_transaction
+        return not self._closed and self._cx.in_transaction
 
     def run(self, statement: str) -> None:
         """Run a *statement* that begins or ends a transaction."""
@@ -361,18 +389,6 @@ class Store:
                 self._run(_sql.ROLLBACK)
             raise
 
-    def require_transaction(self) -> None:
-        """Refuse to change anything that no transaction would take back.
-
-        After SQLITE_FULL and its like SQLite may have rolled the whole transaction
-        back; the next statement would then commit on its own and leave half a batch.
-        """
-        self.require_open()
-        if self.scopes.abandoned:
-            raise errors.batch_given_up(self.location)
-        if not self._cx.in_transaction:
-            raise errors.batch_lost(self.location)
-
     def _run(self, statement: str, args: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self._cx.execute(statement, args)
@@ -380,4 +396,5 @@ class Store:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> Exception:
+        self._ended += 1  # SQLite may have taken back the transaction by itself
         return translated(error, self.location, self.options.timeout)

@@ -7,17 +7,18 @@ transaction open and say nothing about why they are called.
 
 from __future__ import annotations
 
+from itertools import chain
 from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stratavfs import _bounds, _rows, _sql
 from stratavfs._hiding import Hiding
-from stratavfs._paths import ROOT, below, inside, split
+from stratavfs._paths import ROOT, below, inside, parent_of, split
 from stratavfs._pins import Pins
 from stratavfs.records import S_IFWHT, Buffer, Inode, InodeId, StatResult, VPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from stratavfs._store import Store
 
@@ -61,10 +62,18 @@ class Tree:
         """Return the type bits of the mode and the number of what is at *path*."""
         return self._sound.entry(self._store.row(_sql.FIND_ENTRY, split(path)), path)
 
+    def find_file(self, path: VPath) -> tuple[InodeId, bytes | None] | None:
+        """Return the number of a file, its bytes too if they may be kept; or None."""
+        row = self._store.row(_sql.FIND_ENTRY, split(path))
+        if row is not None and row[0] == _rows.FILE and row[1].__class__ is int:
+            return InodeId(row[1]), None
+        self._sound.entry(row, path)  # it may be damage
+        return None
+
     def find_content(self, path: VPath) -> bytes | None:
-        """Return the inline content at *path*; None if there is none to be had."""
+        """Return all bytes of the file at *path*; None if they take more questions."""
         row = self._store.row(_sql.FIND_CONTENT, split(path))
-        return None if row is None else row[0]
+        return None if row is None else self._believed(row[0])
 
     def find_stat(self, path: VPath, *layer: object) -> StatResult | None:
         """Return what is known of *path* in *layer* (its number and name), or None."""
@@ -120,10 +129,15 @@ class Tree:
         return self._sound.said(self._store.row(_sql.LOOK, split(path)), path)
 
     def look_content(self, path: VPath) -> tuple[int, bytes | None] | None:
-        """Return the kind of what is at *path*, and its inline content if any."""
-        row: tuple[int, bytes | None] | None
+        """Return the kind of what is at *path*, and the bytes of a small file."""
         row = self._store.row(_sql.LOOK_CONTENT, split(path))
-        return row
+        return None if row is None else (row[0], self._believed(row[1]))
+
+    def _believed(self, content: Any) -> bytes | None:
+        """Return *content* unless it is damage: no bytes, or more than a chunk has."""
+        if isinstance(content, bytes) and len(content) <= self._store.chunk_size:
+            return content
+        return None
 
     def look_type(self, path: VPath) -> int:
         """Return the type bits of what is at *path*, a whiteout's too, or 0."""
@@ -141,6 +155,27 @@ class Tree:
 
     # --- making and removing names ---------------------------------------------------
 
+    def find_room(self, path: VPath) -> InodeId | None:
+        """Return the number of the directory in which *path* is a free name.
+
+        None if there is none, or if *path* is taken, be it by a whiteout. It is asked
+        by who will make something there, in one scope with the question.
+        """
+        self._store.scopes.make_ready(self._store.scopes.depth)
+        args = (*split(parent_of(path)), *split(path))
+        row = self._store.row(_sql.FIND_ROOM, args)
+        if row is not None and not isinstance(row[0], int):
+            raise self._sound.damage(path)
+        return None if row is None else InodeId(row[0])
+
+    def overwrite(self, path: VPath, data: memoryview, at: int) -> bool:
+        """Make *data*, the last change of its scope, the content of the file at *path*.
+
+        False if it is no file that is kept in its inode's row.
+        """
+        args = (len(data), data, at, at, *split(path))
+        return self._store.write_last(_sql.OVERWRITE, args).rowcount == 1
+
     def add(
         self,
         path: VPath,
@@ -150,12 +185,14 @@ class Tree:
         size: int = 0,
         target: str | None = None,
         content: Buffer | None = None,
+        free: bool = False,
     ) -> InodeId:
         """Make an inode with the name *path*, which is absent; return its number.
 
         A directory made over a whiteout is opaque: it shows nothing of what was there.
+        A *free* name is known to have none.
         """
-        opaque = S_ISDIR(mode) and self.look_type(path) == S_IFWHT
+        opaque = not free and S_ISDIR(mode) and self.look_type(path) == S_IFWHT
         args = (mode, size, at, at, at, at, opaque, target, content)
         inode = InodeId(self._store.write(_sql.ADD_INODE, args).lastrowid or 0)
         self._link(path, mode, inode)
@@ -184,8 +221,12 @@ class Tree:
 
     def add_many(self, inodes: list[NewInode], entries: list[NewEntry]) -> None:
         """Make inodes, whose numbers are new, with names that are absent."""
-        self._store.write_many(_sql.PUT_INODE, iter(inodes))
-        self._store.write_many(_sql.ADD_ENTRY, iter(entries))
+        whole = len(inodes) - len(inodes) % _sql.TOGETHER
+        write = self._store.write_many
+        write(_sql.PUT_INODES, _together(inodes[:whole]))
+        write(_sql.PUT_INODE, iter(inodes[whole:]))
+        write(_sql.ADD_ENTRIES, _together(entries[:whole]))
+        write(_sql.ADD_ENTRY, iter(entries[whole:]))
         for parent, name, _, _ in entries:
             self._hiding.moved_on(VPath(parent + name))
 
@@ -204,6 +245,16 @@ class Tree:
         if self._store.write(_sql.ADD_ENTRY, args).rowcount != 1:  # it leads nowhere
             raise self._sound.damage(path)
         self._hiding.moved_on(path)
+
+    def remove_small(self, path: VPath) -> bool:
+        """Remove a small file with its only name; False if it is none, or is open."""
+        row = self._store.row(_sql.FIND_SOLE, split(path))
+        if row is None or row[0] in self.pins:
+            return False
+        self.remove_entry(path)
+        self._store.write(_sql.REMOVE_XATTRS, row)
+        self._store.write(_sql.REMOVE_INODE, row)
+        return True
 
     def unlink(self, path: VPath, inode: Inode, at: int) -> None:
         """Take the name *path* from *inode*, and the inode away with its last name."""
@@ -263,9 +314,12 @@ class Tree:
             self.mark_orphan(inode)
             self.pins.collect(inode)
 
-    def move(self, src: VPath, dst: VPath, *, directory: bool) -> None:
+    def move(
+        self, src: VPath, dst: VPath, *, directory: bool, free: bool = False
+    ) -> None:
         """Give what is at *src* the name *dst* instead, which is absent."""
-        self.remove_entry(dst)  # a whiteout, if anything
+        if not free:
+            self.remove_entry(dst)  # a whiteout, if anything
         self._store.write(_sql.MOVE_ENTRY, (*split(dst), *split(src)))
         self._hiding.moved_on(src)
         if directory:
@@ -283,6 +337,10 @@ class Tree:
     def stamp_directory(self, path: VPath, at: int) -> None:
         """Note that a name in the directory *path* came, went or changed."""
         self._store.write(_sql.STAMP_DIRECTORY, (at, at, *split(path)))
+
+    def stamp(self, directory: InodeId, at: int) -> None:
+        """The same of a directory whose number is known."""
+        self._store.write(_sql.STAMP_INODE, (at, at, directory))
 
     # --- attributes ------------------------------------------------------------------
 
@@ -306,6 +364,10 @@ class Tree:
     def set_times(self, inode: InodeId, atime_ns: int, mtime_ns: int, at: int) -> None:
         self._store.write(_sql.SET_TIMES, (atime_ns, mtime_ns, at, inode))
 
+    def has_xattrs(self) -> bool:
+        """Tell whether there are any extended attributes at all."""
+        return bool(self._store.row(_sql.HAS_XATTRS)[0])
+
     def xattrs(self, inode: InodeId) -> dict[str, bytes]:
         rows = self._store.rows(_sql.READ_XATTRS, (inode,))
         return self._sound.attributes(rows, inode)
@@ -328,3 +390,9 @@ class Tree:
 
     def copy_xattrs(self, source: InodeId, target: InodeId) -> None:
         self._store.write(_sql.COPY_XATTRS, (target, source))
+
+
+def _together(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[object]]:
+    """Yield the columns of as many rows as go into one statement, end to end."""
+    for at in range(0, len(rows), _sql.TOGETHER):
+        yield [*chain.from_iterable(rows[at : at + _sql.TOGETHER])]

@@ -8,7 +8,7 @@ the prefix it is mounted at; it names both the layer and the path in what is rai
 from __future__ import annotations
 
 from contextlib import contextmanager
-from stat import S_IFDIR, S_IFREG
+from stat import S_IFDIR
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stratavfs import errors
@@ -166,15 +166,18 @@ class ContainerLayer:
         failing: Failing,
     ) -> InodeFile | None:
         with self._loan:
-            found = self._tree.find_entry(path)
-            if found is None or found[0] != S_IFREG:
-                return None
-            return LentFile(self._rooms, found[1], failing)
+            found = self._tree.find_file(path)
+            return None if found is None else LentFile(self._rooms, *found, failing)
 
     def xattrs(self, path: VPath) -> Mapping[str, bytes]:
         with self._loan:
             inode = self._tree.find(path)
             return {} if inode is None else self._tree.xattrs(inode.id)
+
+    def has_xattrs(self) -> bool:
+        """Tell whether anything in the container has extended attributes."""
+        with self._loan:
+            return self._tree.has_xattrs()
 
     @contextmanager
     def steady(self) -> Iterator[None]:

@@ -354,6 +354,14 @@ def in_savepoint(location: str, what: str) -> OSError:
     return OSError(EINVAL, message, location)
 
 
+def exclusive_to_read() -> InvalidArgument:
+    message = (
+        "exclusive=True keeps others away from what is written; to read alone, "
+        "leave it out"
+    )
+    return InvalidArgument(message)
+
+
 def not_picklable() -> InvalidType:
     message = (
         "a file system in memory cannot be pickled; use one in a file, or backup() it "

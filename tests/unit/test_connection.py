@@ -16,7 +16,7 @@ from stratavfs import (
     ForeignDatabase,
     SchemaTooNew,
     VirtualFileSystem,
-    _connection,
+    _defence,
     _sql,
 )
 from stratavfs._connection import Connecting
@@ -92,6 +92,7 @@ SET_UP = {
     "cell_size_check": 1,
     "mmap_size": 0,
 }
+MAPPED = 2**31 - 65536  # bytes: the largest that SQLite allows
 WAYS: dict[str, dict[str, bool]] = {
     "memory": {},
     "writable": {},
@@ -111,7 +112,8 @@ def test_open_sets_every_connection_up_so_that_nothing_runs(
 ) -> None:
     opened.append(connecting(way, container).open())
 
-    for pragma, value in SET_UP.items():
+    mapped = {"mmap_size": MAPPED} if way == "immutable" else {}
+    for pragma, value in {**SET_UP, **mapped}.items():
         found = opened[0].execute(f"PRAGMA {pragma}").fetchone()
         assert found is None or found == (value,), pragma  # no mmap in memory
     limit = opened[0].getlimit
@@ -143,7 +145,7 @@ def test_defend_without_switches_sets_the_limits(opened: Opened) -> None:
 
     opened.append(sqlite3.connect(MEMORY, factory=plain))
 
-    _connection.defend(opened[0])
+    _defence.defend(opened[0])
 
     assert opened[0].getlimit(sqlite3.SQLITE_LIMIT_ATTACHED) == 1
 

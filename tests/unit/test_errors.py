@@ -101,6 +101,7 @@ OF_A_CALL: list[tuple[str, tuple[object, ...], type[Exception], str]] = [
     ("batch_of_another_thread", (), errors.InvalidArgument, "another thread"),
     ("savepoint_is_gone", (), errors.InvalidArgument, "make another"),
     ("savepoint_of_file", ("x.db",), errors.InvalidArgument, r"'x\.db' .*fork\(\) of"),
+    ("exclusive_to_read", (), errors.InvalidArgument, "to read alone, leave it out"),
     ("not_picklable", (), errors.InvalidType, r"use one in a file, or backup\(\) it"),
     ("not_a_format", (5,), errors.InvalidType, "read.. and write.., not int"),
     (

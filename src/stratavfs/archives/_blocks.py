@@ -32,8 +32,16 @@ PAX, GLOBAL, SOLARIS = b"x", b"g", b"X"
 
 _FIELDS: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
 _CHECKSUM: Final = slice(148, 156)
+_OCTAL: Final = b"%07o\0%07o\0%07o\0%011o\0%011o\0"  # what stands before it
+_BEHIND: Final = struct.Struct("c100s8s32s32s8s8s167s")
 _USTAR: Final = b"ustar\0"  # GNU's has a space there, and other things in the prefix
 _STAR: Final = b"tar\0"  # ends the block of one that has two times behind the prefix
+# Mode, owner, group, size, time and checksum as nearly all write them, and the type.
+_NUMBERS: Final = re.compile(
+    rb"([0-7]{7})[\0 ]([0-7]{7})[\0 ]([0-7]{7})[\0 ]"
+    rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})(?:\0|  | \0)"
+)
+_FIRST_NUMBER: Final = 100  # where they begin
 _LARGEST: Final = (1 << 63) - 1
 _SECOND: Final = 1_000_000_000
 _RECORD: Final = re.compile(rb"([0-9]{1,7}) ")
@@ -68,9 +76,10 @@ def parse(head: bytes) -> Header:
     (b'a', 5, b'0')
     """
     fields = _FIELDS.unpack(head)
-    name, mode, uid, gid, size, mtime, checksum, kind, target, magic = fields[:10]
+    name, _, _, _, _, _, _, kind, target, magic = fields[:10]
     owner, group, _, _, prefix, rest = fields[10:]
-    if not _is_sum(number(checksum), head):
+    mode, uid, gid, size, mtime, checksum = _numbers(head, fields)
+    if not _is_sum(checksum, head):
         message = "its checksum differs"
         raise ValueError(message)
     path = _text(name)
@@ -79,11 +88,11 @@ def parse(head: bytes) -> Header:
         path = before + b"/" + path if before else path
     return Header(
         path,
-        number(mode) & 0o7777,
-        number(uid),
-        number(gid),
-        checked_size(number(size)),
-        number(mtime),
+        mode & 0o7777,
+        uid,
+        gid,
+        checked_size(size),
+        mtime,
         kind,
         _text(target),
         _text(owner),
@@ -91,9 +100,24 @@ def parse(head: bytes) -> Header:
     )
 
 
+def _numbers(head: bytes, fields: tuple[bytes, ...]) -> list[int]:
+    """Return mode, owner, group, size, time and checksum.
+
+    At one look where they are as usual: a third of what they cost one by one.
+    """
+    usual = _NUMBERS.match(head, _FIRST_NUMBER)
+    if usual:
+        return [int(digits, 8) for digits in usual.groups()]
+    checksum = number(fields[6])
+    if not _is_sum(checksum, head):  # what else is wrong with it is no matter then
+        return [0, 0, 0, 0, 0, checksum]
+    return [*map(number, fields[1:6]), checksum]
+
+
 def _is_sum(checksum: int, head: bytes) -> bool:
     """Tell whether *checksum* is that of *head*: of bytes, or, as some did, signed."""
-    total = sum(head) - sum(head[_CHECKSUM]) + 8 * ord(" ")
+    # Without the zeros, of which most are: 1 us instead of 3.
+    total = sum(head.translate(None, b"\0")) - sum(head[_CHECKSUM]) + 8 * ord(" ")
     if checksum == total:
         return True
     summed = head[: _CHECKSUM.start] + head[_CHECKSUM.stop :]
@@ -312,36 +336,31 @@ def build(
     group: bytes = b"",
 ) -> bytes:
     """Return a block; whatever does not fit into its field has to stand before it."""
-    head = _FIELDS.pack(
-        path[:100],
-        _octal(mode, 8),
-        _octal(uid, 8),
-        _octal(gid, 8),
-        _octal(size, 12),
-        _octal(mtime, 12),
-        b" " * 8,
+    numbers = _OCTAL % (
+        mode if fits(mode, 8) else 0,
+        uid if fits(uid, 8) else 0,
+        gid if fits(gid, 8) else 0,
+        size if fits(size, 12) else 0,
+        mtime if fits(mtime, 12) else 0,
+    )
+    before = path[:100].ljust(100, b"\0") + numbers
+    behind = _BEHIND.pack(
         kind,
         target[:100],
         _USTAR + b"00",
         owner[:31],
         group[:31],
-        _octal(0, 8),
-        _octal(0, 8),
-        b"",
+        b"0000000\0",
+        b"0000000\0",
         b"",
     )
-    checksum = b"%06o\0 " % sum(head)
-    return head[: _CHECKSUM.start] + checksum + head[_CHECKSUM.stop :]
+    total = sum(before.translate(None, b"\0")) + sum(behind.translate(None, b"\0"))
+    return before + b"%06o\0 " % (total + 8 * ord(" ")) + behind
 
 
 def fits(value: int, width: int) -> bool:
     """Tell whether *value* goes into a field of so many bytes."""
     return 0 <= value < 1 << 3 * (width - 1)
-
-
-def _octal(value: int, width: int) -> bytes:
-    value = value if fits(value, width) else 0
-    return b"%0*o\0" % (width - 1, value)
 
 
 def record(key: str, value: bytes) -> bytes:
