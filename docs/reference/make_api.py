@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import stratavfs
 from stratavfs import (
+    AccessTrace,
     Batch,
     Change,
     Conflict,
@@ -48,7 +49,7 @@ RECORDS = (
     *(StatResult, DirEntry, Explanation, LayerSay, Conflict, Change),
     *(Finding, Repair, Progress, Stats, TransferReport, GrepMatch, Usage),
 )
-SCOPES = (Batch, Savepoint)
+SCOPES = (Batch, Savepoint, AccessTrace)
 
 BANNER = re.compile(r"^    # --- (.+?) -+$", re.MULTILINE)
 METHOD = re.compile(r"^    (?:def (\w+)\(|(\w+) = (\w+)$)", re.MULTILINE)
@@ -140,12 +141,13 @@ def called(function: Callable[..., object]) -> str:
 
 
 def scope(kind: type) -> Iterator[str]:
-    """Yield what a batch or a savepoint is, and its methods."""
+    """Yield what a batch, a savepoint or a trace is, and its methods."""
     yield f"### {kind.__name__}\n\n{text_of(kind)}"
     for name, value in vars(kind).items():
-        if inspect.isfunction(value) and not name.startswith("_"):
+        verb = value.__func__ if isinstance(value, classmethod) else value
+        if inspect.isfunction(verb) and not name.startswith("_"):
             called = f"{kind.__name__}.{name}"
-            yield f"#### {called}\n\n{signature(called, value)}\n{text_of(value)}"
+            yield f"#### {called}\n\n{signature(called, verb)}\n{text_of(verb)}"
 
 
 def signature(name: str, function: object) -> str:
@@ -153,7 +155,7 @@ def signature(name: str, function: object) -> str:
     parameters = [
         parameter.replace(annotation=inspect.Parameter.empty)
         for parameter in inspect.signature(function).parameters.values()  # type: ignore[arg-type]
-        if parameter.name != "self"
+        if parameter.name not in ("self", "cls")
     ]
     text = str(inspect.Signature(parameters))
     text = re.sub(r"<built-in function (\w+)>", r"time.\1", text)

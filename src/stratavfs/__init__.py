@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from stratavfs._batch import Batch, Savepoint
 from stratavfs._search import DirEntry
+from stratavfs._trace import AccessTrace
 from stratavfs.errors import (
     BadArchive,
     BatchLost,
@@ -44,6 +45,7 @@ from stratavfs.records import (
 from stratavfs.vfs import VirtualFileSystem
 
 __all__ = [
+    "AccessTrace",
     "BadArchive",
     "Batch",
     "BatchLost",

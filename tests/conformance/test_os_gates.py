@@ -279,6 +279,8 @@ PATHLESS: dict[str, Callable[[VirtualFileSystem], object]] = {
     "compact": lambda vfs: vfs.compact(),
     "stats": lambda vfs: vfs.stats(),
     "fork": lambda vfs: vfs.fork(),
+    "pack": lambda vfs: vfs.pack("nowhere.db"),
+    "access_trace": lambda vfs: vfs.access_trace(),
 }
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, assert_type
 
@@ -28,6 +29,7 @@ from stratavfs import (
 from stratavfs._batch import Batch, Savepoint
 from stratavfs._handle import ChunkFile
 from stratavfs._search import ScandirIterator
+from stratavfs._trace import AccessTrace
 from stratavfs.archives import formats
 from stratavfs.records import Progress, Repair, Stats
 
@@ -224,6 +226,21 @@ def layers(vfs: VirtualFileSystem) -> None:
     assert_type(vfs.flatten(vfs, progress=print), None)
     assert_type(vfs.apply_to(vfs, progress=print), None)
     assert_type(vfs.which_layer_detailed("/a"), dict[str, object])
+
+
+def packs(vfs: VirtualFileSystem, path: Path) -> None:
+    assert_type(vfs.pack("new.db"), TransferReport)
+    assert_type(vfs.pack(path, layer="local", page_size=4096), TransferReport)
+    assert_type(vfs.pack(path, order=["/a", path], progress=print), TransferReport)
+    assert_type(vfs.pack(path, order="start.trace"), TransferReport)
+    assert_type(vfs.access_trace(), AbstractContextManager[AccessTrace])
+    with vfs.access_trace() as trace:
+        assert_type(trace[0], str)
+        assert_type(trace[1:], list[str])
+        assert_type(trace.save(path), None)
+        assert_type(vfs.pack(path, order=trace), TransferReport)
+    vfs.pack(b"new.db")  # type: ignore[arg-type]
+    vfs.pack(path, "local")  # type: ignore[call-arg]
 
 
 def batches(vfs: VirtualFileSystem) -> None:

@@ -42,7 +42,7 @@ KINDS: Final = (
             )
         },
     ),
-    ("Upkeep", {"_upkeep": ("check", "repair", "backup", "compact")}),
+    ("Upkeep", {"_upkeep": ("check", "repair", "backup", "compact", "pack")}),
     ("More", {"_shell": ("shell", "completion")}),
 )
 MODULES: Final = {

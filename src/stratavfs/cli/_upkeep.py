@@ -1,4 +1,4 @@
-"""Commands that keep containers in order: check, repair, backup, compact."""
+"""Commands that keep containers in order, and write them anew."""
 
 from __future__ import annotations
 
@@ -92,3 +92,38 @@ def compact_command(desk: Desk, texts: tuple[str, ...], as_json: bool) -> None:
             _say(place, [f"{_output.human(freed)} bytes freed"])
     if as_json:
         _output.document(records)
+
+
+@command("pack", "stratavfs pack --order start.trace game.db shipped.db")
+@click.argument("text", type=PLACE, metavar="DB")
+@click.argument("target", type=HOST_PATH, metavar="NEW")
+@click.option(
+    "--order", type=HOST_PATH, metavar="TRACE", help="A list of what is read first."
+)
+@click.option("--layer", metavar="NAME", help="This layer alone, with its whiteouts.")
+@click.option("--page-size", type=int, metavar="BYTES", help="512 to 65536.")
+@click.option("-v", "verbose", is_flag=True, help="Say what was packed.")
+def pack_command(
+    desk: Desk,
+    text: str,
+    target: str,
+    order: str | None,
+    layer: str | None,
+    page_size: int | None,
+    verbose: bool,
+) -> None:
+    """Write the merged view to a NEW container that is made to be read.
+
+    TRACE has one path a line, as access_trace() saves it.
+    """
+    place = desk.place(text)
+    vfs = desk.open(place)
+    desk.outside = True
+    hosts = (target,) if order is None else (target, order)
+    with bar("packing") as listener, named(place, *hosts):
+        report = vfs.pack(
+            target, layer=layer, order=order, page_size=page_size, progress=listener
+        )
+    if verbose:
+        size = _output.human(report.bytes)
+        _say(place, [f"{report.files} files of {size} bytes packed into {target}"])
