@@ -1,5 +1,4 @@
 """Benchmarks of stratavfs beside what it is measured against; see README.md.
 
-Run with ``python -m benchmarks``. Nothing here is imported by the library or collected
-by the test-suite.
+Run with ``python -m benchmarks``. Nothing here is imported by the library.
 """

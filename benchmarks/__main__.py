@@ -1,100 +1,141 @@
-"""The command: ``python -m benchmarks [--quick] [--json FILE] [--only PATTERN]``."""
+"""The benchmarks of stratavfs: its budgets, then the comparison with everybody."""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import os
-import platform
-import sqlite3
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from benchmarks import timing
+from benchmarks import compare, contest, report, timing
 from benchmarks.budgets import WORKLOADS, Workload
+from benchmarks.report import Line
+from benchmarks.scenes import SCENES, fixtures
 from benchmarks.stage import FULL, QUICK, Stage
-from stratavfs import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.contenders.protocol import Role
+    from benchmarks.contest import Result, Troupe
 
-class Line(NamedTuple):
-    """One measured row of the table."""
-
-    group: str
-    work: str
-    subject: str
-    us: float
-    yardstick: str | None
-    yardstick_us: float | None
-    ratio: float | None
-    budget: float | None
-    rounds: int
-
-    @property
-    def verdict(self) -> str:
-        if self.budget is None:
-            return ""
-        cost = self.us if self.ratio is None else self.ratio
-        return "ok" if cost <= self.budget else "over"
-
-
-FORMAT = "{:<34} {:<10} {:>10}  {:<8} {:>10} {:>7} {:>8}  {}"
-HEADER = FORMAT.format(
-    "work", "subject", "us", "against", "us", "ratio", "budget", "verdict"
-)
+AHEAD: Final[dict[str, tuple[Role, ...]]] = {
+    "The floor or the operating system is ahead": ("floor", "yardstick"),
+    "A peer is ahead": ("peer",),
+}
 
 
 def main() -> int:
     arguments = parsed_arguments()
     started = time.perf_counter()
-    lines: list[Line] = []
-    with (
-        tempfile.TemporaryDirectory(dir=arguments.directory) as directory,
-        ExitStack() as stack,
-    ):
-        scale = QUICK if arguments.quick else FULL
-        stage = Stage(directory, scale, stack)
-        print(f"{machine()}, files in {os.path.dirname(directory)}")
-        for workload in chosen(arguments.only):
-            if not lines or lines[-1].group != workload.group:
-                print(f"\n{workload.group}\n{HEADER}\n{'-' * len(HEADER)}")
-            for line in measured(stage, workload):
-                lines.append(line)
-                print(rendered(line), flush=True)
-    over = sum(line.verdict == "over" for line in lines)
-    seconds = time.perf_counter() - started
-    print(f"\n{len(lines)} rows, {over} over budget, {seconds:.0f} s")
+    troupe: Troupe = arguments.peers
+    scale = "quick" if arguments.quick else "full" if arguments.full else "default"
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+        head = [f"{report.machine()}, files in {os.path.dirname(directory)}"]
+        head += peers_named(troupe)
+        print("\n".join(head))
+        both = arguments.part is None
+        budgets = both or arguments.part == "budgets"
+        lines = run_budgets(arguments, directory) if budgets else []
+        played = run_comparison(arguments, directory) if both or not budgets else []
+    results = [result for table in played for result in table]
+    ratios = compare.ratios_of(lines, results)
     if arguments.json:
-        write_json(arguments.json, lines, quick=arguments.quick)
+        write(arguments.json, report.as_json(scale, lines, results, troupe.versions))
+    if arguments.markdown:
+        write(arguments.markdown, report.markdown(head, played))
+    if arguments.chart:
+        from benchmarks import chart  # noqa: PLC0415 - it needs matplotlib
+
+        chart.draw(arguments.chart, results)
+    if arguments.compare:
+        print(f"\n{compare.compared(arguments.compare, scale, ratios)}")
+    if arguments.write_baseline:
+        compare.write_baseline(compare.BASELINE, scale, ratios)
+    print(summary(lines, results, time.perf_counter() - started))
     return 0
 
 
 def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--quick", action="store_true", help="less of everything")
+    scale.add_argument("--full", action="store_true", help="more of the comparison")
     parser.add_argument(
         "--only", metavar="PATTERN", default="*", help="work to run: a part or a glob"
     )
     parser.add_argument(
+        "--part", choices=("budgets", "comparison"), help="that half of it alone"
+    )
+    parser.add_argument(
         "--directory", help="where the files go: on the disk to be measured"
+    )
+    parser.add_argument(
+        "--peers",
+        type=peers,
+        default="all",
+        metavar="all|none|NAME,NAME",
+        help="other libraries to compare with, of those that are installed",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables there")
+    parser.add_argument(
+        "--chart", metavar="FILE.svg", help="draw the comparison there (matplotlib)"
+    )
+    parser.add_argument(
+        "--compare",
+        nargs="?",
+        const=compare.BASELINE,
+        metavar="BASELINE",
+        help="say which ratios have moved since",
+    )
+    parser.add_argument(
+        "--write-baseline", action="store_true", help="keep the ratios of this run"
     )
     return parser.parse_args()
 
 
-def chosen(pattern: str) -> list[Workload]:
-    """Return the workloads of which group and name together match *pattern*."""
-    return [
-        workload
-        for workload in WORKLOADS
-        if fnmatch.fnmatch(f"{workload.group}: {workload.work}", f"*{pattern}*")
-    ]
+def peers(text: str) -> Troupe:
+    try:
+        return contest.troupe(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def peers_named(troupe: Troupe) -> list[str]:
+    found = ", ".join(f"{name} {version}" for name, version in troupe.versions.items())
+    said = [f"compared with {found}"] if found else []
+    if troupe.missing:
+        said.append(f"not installed: {', '.join(troupe.missing)}")
+    return said
+
+
+def wanted(pattern: str, group: str, work: str) -> bool:
+    return fnmatch.fnmatch(f"{group}: {work}", f"*{pattern}*")
+
+
+# --- the budgets ----------------------------------------------------------------------
+
+
+def run_budgets(arguments: argparse.Namespace, directory: str) -> list[Line]:
+    lines: list[Line] = []
+    with ExitStack() as stack:
+        stage = Stage(directory, QUICK if arguments.quick else FULL, stack)
+        for workload in WORKLOADS:
+            if not wanted(arguments.only, workload.group, workload.work):
+                continue
+            if not lines or lines[-1].group != workload.group:
+                header = report.HEADER
+                print(f"\n{workload.group}\n{header}\n{'-' * len(header)}")
+            for line in measured(stage, workload):
+                lines.append(line)
+                print(report.rendered(line), flush=True)
+    return lines
 
 
 def measured(stage: Stage, workload: Workload) -> Iterator[Line]:
@@ -115,35 +156,43 @@ def measured(stage: Stage, workload: Workload) -> Iterator[Line]:
         )
 
 
-def rendered(line: Line) -> str:
-    return FORMAT.format(
-        line.work,
-        line.subject,
-        number(line.us),
-        line.yardstick or "",
-        number(line.yardstick_us),
-        number(line.ratio),
-        number(line.budget),
-        line.verdict,
-    ).rstrip()
+# --- the comparison -------------------------------------------------------------------
 
 
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.2f}"
+def run_comparison(arguments: argparse.Namespace, directory: str) -> list[list[Result]]:
+    scenes = [
+        scene
+        for scene in (*SCENES, *fixtures.SCENES)
+        if wanted(arguments.only, scene.group, scene.work)
+    ]
+    kinds = arguments.peers.kinds
+    played = []
+    if scenes:
+        print(f"\n{textwrap.fill(report.LEGEND, 88)}")
+    for results in contest.play_all(scenes, kinds, directory, full=arguments.full):
+        played.append(results)
+        print(f"\n{report.as_text(report.table_of(results))}", flush=True)
+    return played
 
 
-def machine() -> str:
-    return (
-        f"stratavfs {__version__}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}, {platform.platform()}, "
-        f"{os.cpu_count()} cores"
+def summary(lines: list[Line], results: list[Result], seconds: float) -> str:
+    said = []
+    for title, roles in AHEAD.items():
+        rows = report.behind(results, roles)
+        if rows:
+            said.append(f"\n{title} in {len(rows)} rows, by so many times:")
+            said += [f"  {row}" for row in rows]
+    over = sum(line.verdict == "over" for line in lines)
+    said.append(
+        f"\n{len(lines)} rows of budgets, {over} over budget; {len(results)} rows of "
+        f"the comparison, {len(rows)} behind a peer; {seconds:.0f} s"
     )
+    return "\n".join(said)
 
 
-def write_json(path: str, lines: list[Line], *, quick: bool) -> None:
-    rows = [{**line._asdict(), "verdict": line.verdict} for line in lines]
+def write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"machine": machine(), "quick": quick, "rows": rows}, file, indent=1)
+        file.write(text)
 
 
 if __name__ == "__main__":

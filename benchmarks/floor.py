@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK_SIZE: Final = 65536
-INLINE_LIMIT: Final = 4096
+INLINE_LIMIT: Final = 8192
 
 SCHEMA: Final = """
 CREATE TABLE inodes (id INTEGER PRIMARY KEY AUTOINCREMENT, mode INTEGER NOT NULL,
