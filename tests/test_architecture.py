@@ -51,6 +51,7 @@ FLOOR = {
     "_format": 4,
     "_rows": 4,
     "_defence": 2,
+    "_empty": 3,
     "_connection": 5,
     "_store": 6,
     "_quiet": 7,
@@ -234,11 +235,11 @@ def test_imports_go_down(module: str) -> None:
 
 
 def test_imports_of_sqlite3_are_the_connections_alone() -> None:
-    # The store names its type to type checkers.
+    # Two of them name its type to type checkers alone.
     found = [name for name in MODULES if "sqlite3" in imported_by(name)]
 
     # An SQLite archive is another database.
-    assert found == ["_connection", "_defence", "_sqlar", "_store"]
+    assert found == ["_connection", "_defence", "_empty", "_sqlar", "_store"]
 
 
 def test_imports_from_outside_are_icontract_alone() -> None:

@@ -102,7 +102,7 @@ class CachedTree(Tree):
         if row is None or row[0] != _rows.FILE or not isinstance(row[1], int):
             return super().find_file(path)
         _, number, content = row
-        return InodeId(number), content if isinstance(content, bytes) else None
+        return InodeId(number), self._believed(content)
 
 
 def tree_of(store: Store) -> Tree:

@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from stratavfs import _format, _sql, errors
+from stratavfs import _empty, _format, _sql, errors
 from stratavfs._defence import defend
 from stratavfs._faults import CONTENTION, translated
 from stratavfs._files import (
@@ -303,12 +303,16 @@ class Connecting:
     def _prepare(self, cx: sqlite3.Connection) -> None:
         """Make the schema where there is none yet; use the log."""
         writing = not self._options.read_only
-        if writing or self._location == MEMORY:
+        if self._location == MEMORY:
+            self._copy_empty(cx)
+            return
+        if writing:
             self._create_if_empty(cx)
         if cx is not self._probed:
             _format.refuse_other(self._asked(cx), self._location)
-        if writing and self._location != MEMORY:
+        if writing:
             self._use_write_ahead_log(cx)
+            self._run(cx, _sql.LET_LOG_GROW)
             self._run(cx, _sql.SYNCHRONOUS[self._options.synchronous])
 
     def _use_write_ahead_log(self, cx: sqlite3.Connection) -> None:
@@ -325,6 +329,17 @@ class Connecting:
         if mode != "wal":
             warn_without_log(self._location, mode)
 
+    def _copy_empty(self, cx: sqlite3.Connection) -> None:
+        """Make a container in memory: like the one before, but for its time."""
+        size, now = self._options.chunk_size, self._options.clock()
+        _empty.fill(cx, size, lambda: self.connect(MEMORY), self._make)
+        self._run(cx, _sql.SET_ROOT_TIMES, (now,) * 4)
+
+    def _make(self, cx: sqlite3.Connection) -> None:
+        options = self._options
+        for text, args in _format.new(options.chunk_size, options.clock()):
+            self._run(cx, text, args)
+
     def _create_if_empty(self, cx: sqlite3.Connection) -> None:
         """Make the schema in an empty file, once, whoever else tries at the same time.
 
@@ -337,9 +352,7 @@ class Connecting:
         self._run(cx, _sql.BEGIN_EXCLUSIVE)
         try:
             if self._run(cx, _sql.COUNT_OBJECTS).fetchone() == (0,):
-                options = self._options
-                for text, args in _format.new(options.chunk_size, options.clock()):
-                    self._run(cx, text, args)
+                self._make(cx)
             self._run(cx, _sql.COMMIT)
         except BaseException:
             if cx.in_transaction:

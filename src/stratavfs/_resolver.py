@@ -16,7 +16,7 @@ from stat import S_IFDIR
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from stratavfs import errors
-from stratavfs._paths import ROOT, name_of, parent_of
+from stratavfs._paths import ROOT, parent_of
 from stratavfs._ticks import contents
 from stratavfs.records import S_IFWHT, Inode, StatResult, VPath
 
@@ -122,9 +122,10 @@ class Group:
         return member, inode
 
     def kind(self, path: VPath, *, again: bool = False) -> Kind | None:
-        scope = self._scope(parent_of(path), again=again)
+        cut = path.rfind("/")
+        scope = self._scope(VPath(path[:cut] or "/"), again=again)
         if scope.names is not None:
-            return scope.names.get(name_of(path))
+            return scope.names.get(path[cut + 1 :])
         return self._kind_of_first(scope, path)
 
     def content(self, path: VPath) -> bytes | None:

@@ -30,8 +30,10 @@ class Shortcuts:
 
         First it tries what the last one was: the wrong way costs 2 us.
         """
-        if self._stack.resolver is not None or not self._content.is_inline(len(data)):
+        if self._stack.resolver is not None:
             return False
+        if not self._content.is_inline(len(data)):
+            return self.make(path, FILE_MODE, at, data)
         if self._makes:
             self._makes = self.make(path, FILE_MODE, at, data)
             if self._makes:
@@ -50,7 +52,11 @@ class Shortcuts:
             return False
         size = 0 if content is None else len(content)
         self._tree.stamp(room, at)
-        self._tree.add(path, mode, at, size=size, content=content, free=True)
+        if content is None or self._content.is_inline(size):
+            self._tree.add(path, mode, at, size=size, content=content, free=True)
+        else:
+            inode = self._tree.add(path, mode, at, size=size, free=True)
+            self._content.fill(inode, content)
         return True
 
     def remove(self, path: VPath, at: int) -> bool:

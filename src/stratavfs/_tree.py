@@ -141,7 +141,9 @@ class Tree:
 
     def look_type(self, path: VPath) -> int:
         """Return the type bits of what is at *path*, a whiteout's too, or 0."""
-        return self._sound.kind(self._store.row(_sql.FIND_ENTRY, split(path)), path)
+        row = self._store.row(_sql.FIND_ENTRY, split(path))
+        kind = 0 if row is None else _rows.SHOWN.get(row[0], 0)
+        return kind or self._sound.kind(row, path)
 
     def look_kinds(self, directory: VPath, limit: int = -1) -> list[tuple[str, int]]:
         """Return (name, type bits) of *limit* or all in *directory*, whiteouts too."""

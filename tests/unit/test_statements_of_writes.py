@@ -85,12 +85,11 @@ CHANGES: dict[str, tuple[Call, list[str]]] = {
     "write a new file": (write_one, ["OVERWRITE", *MAKE]),
     "write a large new file": (
         lambda vfs: vfs.write_bytes("/d/new", LARGE),
-        ["FIND", "FIND_ENTRY", "STAMP_DIRECTORY", "ADD_INODE", "ADD_ENTRY"]
-        + ["PUT_CHUNK"] * 4,
+        [*MAKE, *["PUT_CHUNK"] * 4],
     ),
     "write over a large file": (
         lambda vfs: vfs.write_bytes("/d/large", LARGE),
-        ["FIND", "REMOVE_CHUNKS", "SET_CONTENT", *["PUT_CHUNK"] * 4],
+        ["FIND_ROOM", "FIND", "REMOVE_CHUNKS", "SET_CONTENT", *["PUT_CHUNK"] * 4],
     ),
     "mkdir": (lambda vfs: vfs.mkdir("/d/new"), MAKE),
     "remove": (
