@@ -183,7 +183,12 @@ class LayerStack:
 
     def type_of(self, path: VPath, *, follow: bool = True) -> int:
         """Return the type bits of the mode of what *path* leads to, 0 if nothing."""
-        kind, _ = self.answer(path)
+        if self.stack.resolver is None:  # written out: 3 % of the shortest call
+            with self._lock:
+                kind = self._tree.look_type(path)
+            kind = 0 if kind == S_IFWHT else kind
+        else:
+            kind, _ = self.answer(path)
         if kind and not (follow and S_ISLNK(kind)):
             return kind
         if not kind and S_ISDIR(self.answer(parent_of(path), again=True)[0]):
@@ -283,13 +288,11 @@ class LayerStack:
         if found is not None and S_ISREG(found[0]):
             return found[1]
         entry = self.locate(path)
-        number = entry.require_file().id
-        return number if entry.member is None else None
+        return entry.require_file().id if entry.member is None else None
 
     def open_local(self, path: VPath) -> InodeFile | None:
         """Open the file at *path* to be read, with one layer; None if it takes more."""
-        alone = self.stack.resolver is None
-        found = self._tree.find_file(path) if alone else None
+        found = None if self.stack.resolver else self._tree.find_file(path)
         return None if found is None else InodeFile(self.rooms, *found)
 
     def open_source(self, entry: Entry) -> InodeFile | StreamFile | None:
@@ -370,8 +373,7 @@ class LayerStack:
         if self.stack.resolver is None:
             yield from self._tree.below(top, name_glob)
             return
-        matches = _patterns.matcher(name_glob)
-        todo = [top]
+        matches, todo = _patterns.matcher(name_glob), [top]
         while todo:
             directory = todo.pop()
             parent = inside(directory)
