@@ -81,7 +81,8 @@ class SqlFloor:
             self._cx.executescript(SCHEMA)
         self._cx.execute("PRAGMA journal_mode = WAL")
         self._cx.execute("PRAGMA synchronous = NORMAL")
-        self._cx.execute("PRAGMA secure_delete = FAST")  # as the library has it
+        for text in ("secure_delete = FAST", "wal_autocheckpoint = 4000"):
+            self._cx.execute(f"PRAGMA {text}")  # as the library has it
 
     def close(self) -> None:
         self._cx.close()
