@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ANSWERS_LIMIT: Final = 20_000
-"""Answers of one kind that are kept, and names in all listings: some 10 MB."""
+"""Answers of one kind that are kept, and a fifth of the names in all listings: each
+comes to some 10 MB."""
 
 
 class CachedTree(Tree):
@@ -91,7 +92,7 @@ class CachedTree(Tree):
         if found is None:
             found = ask(directory)
             self._listed += len(found)
-            if self._listed > ANSWERS_LIMIT:
+            if self._listed > 5 * ANSWERS_LIMIT:
                 self._listings.clear()
                 self._listed = len(found)
             self._listings[question] = found
