@@ -17,6 +17,8 @@ from benchmarks.scenes.child import STATUS
 from benchmarks.scenes.scene import Scene
 from benchmarks.scenes.turns import GivesUpError, excused, may_give_up, once
 
+ROOT: Final = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+
 if TYPE_CHECKING:
     from benchmarks.contenders.protocol import Kind
     from benchmarks.scenes.scene import Cast, Figures
@@ -54,6 +56,7 @@ def peaks_of(cast: Cast, kind: Kind) -> dict[Way, float]:
             [sys.executable, "-m", "benchmarks.scenes.child", *arguments],
             capture_output=True,
             check=True,
+            cwd=ROOT,  # where the package of the benchmarks is found
             text=True,
             timeout=patience if may_give_up(kind) else None,
         )

@@ -66,8 +66,7 @@ class Copies:
         source = self._layers.locate(src)
         source.require_directory()
         target = self._layers.locate(dst)
-        mergeable = dirs_exist_ok and target.is_directory
-        if not mergeable:  # a broken link is in the way as well
+        if not (dirs_exist_ok and target.is_directory):  # a broken link is in the way
             self._layers.locate(dst, follow=False).require_absent()
         self._edits.require_room(target, parents=True)
         if is_within(target.path, source.path):
@@ -78,9 +77,10 @@ class Copies:
             src, dst = todo.pop()
             is_new = self._layers.locate(dst).inode is None
             copied.append(self._copy_directory(src, dst, at, exist_ok=dirs_exist_ok))
+            into = self._layers.locate(dst).path  # a link may have led there
             for found in self._chosen(copied[-1][0], src, ignore):
                 beside = join(dst, name_of(found.asked))
-                if is_new and self._is_copied_at_once(found, beside, at, bulk):
+                if is_new and self._is_copied_at_once(found, into, at, bulk):
                     meter.count(found.asked, found.require().size)
                     continue
                 bulk.flush()
@@ -114,9 +114,9 @@ class Copies:
         return source, self._copy_up.bring(self._layers.locate(dst), at)
 
     def _is_copied_at_once(
-        self, source: Entry, dst: VPath, at: int, bulk: Bulk
+        self, source: Entry, directory: VPath, at: int, bulk: Bulk
     ) -> bool:
-        """Copy a small file into a directory that is new; False: it is none.
+        """Copy a small file into a *directory* that is new; False: it is none.
 
         Two statements and a share in a third, where any other file takes twelve.
         """
@@ -129,6 +129,7 @@ class Copies:
             content = source.member.content(source.path)
         if content is None or len(content) != inode.size:
             return False
+        dst = join(directory, name_of(source.asked))
         check_length(dst)
         times = inode.atime_ns, inode.mtime_ns, at, at
         facts = (inode.mode, 0, 0, inode.size, *times, "", "", None)

@@ -306,13 +306,12 @@ class ChunkFile(_RawFile):
     # --- refusals --------------------------------------------------------------------
 
     def _require_open(self) -> None:
-        if _is_closed(self):
+        if self.closed:
             message = "I/O operation on closed file"
             raise ValueError(message)
 
     def _require(self, what: str, allowed: bool) -> None:
-        if self.closed:  # which notes the thread
-            self._require_open()
+        self._require_open()
         if not allowed:
             message = f"file not open for {what}"
             raise io.UnsupportedOperation(message)

@@ -432,3 +432,17 @@ def test_copytree_beside_a_longer_name_copies_its_own(tree: VirtualFileSystem) -
 
     assert tree.listdir("/d2") == ["x"]
     assert tree.listdir("/d3") == tree.listdir("/d")
+
+
+def test_copytree_to_a_name_through_a_link_puts_all_where_it_leads(
+    make_vfs: Any,
+) -> None:
+    vfs = make_vfs()
+    vfs.write_bytes("/src/sub/a", b"content")
+    vfs.mkdir("/real")
+    vfs.symlink("/real", "/link")
+
+    vfs.copytree("/src", "/link/new")
+
+    assert vfs.read_bytes("/real/new/sub/a") == b"content"
+    assert vfs.check() == []
