@@ -54,7 +54,7 @@ def _opened(cast: Cast, kind: Kind) -> Contender:
 def _ship(cast: Cast, kind: Kind) -> Callable[[], Contender]:
     assert kind.ship is not None
     files = Watched(assets(full=cast.full), filling(cast, kind))
-    return kind.ship(cast.new(), files)
+    return kind.ship(cast.home(kind), files)
 
 
 # --- bringing in, opening -------------------------------------------------------------

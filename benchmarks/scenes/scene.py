@@ -31,6 +31,8 @@ class Props(ExitStack):
         super().__init__()
         self._made: dict[Hashable, Any] = {}
         self._failed: dict[Hashable, Exception] = {}
+        self.homes: dict[str, list[str]] = {}
+        """Where each contender, by its name, keeps its files."""
 
     def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Return what *make* made, or raise what it raised, when first asked for."""
@@ -62,6 +64,12 @@ class Cast(NamedTuple):
     def new(self) -> str:
         """Return a fresh directory."""
         return tempfile.mkdtemp(dir=self.directory)
+
+    def home(self, kind: Kind) -> str:
+        """Return a fresh directory for the files that this contender plays with."""
+        home = self.new()
+        self.props.homes.setdefault(kind.name, []).append(home)
+        return home
 
     def place(self, name: str) -> str:
         """Return the name of something in a fresh directory that is not there yet."""

@@ -58,7 +58,7 @@ def stack(cast: Cast, kind: Kind, layers: int) -> Contender:
 
 def built(cast: Cast, kind: Kind, layers: int) -> Contender:
     assert kind.stack is not None
-    return kind.stack(cast.new(), [contents(nth, layers) for nth in range(layers)])
+    return kind.stack(cast.home(kind), [contents(nth, layers) for nth in range(layers)])
 
 
 def seconds_for_one(cast: Cast, kind: Kind) -> float:

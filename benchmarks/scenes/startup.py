@@ -84,7 +84,7 @@ def open_empty(cast: Cast) -> Figures:
 
     def prepare(cast: Cast, kind: Kind) -> tuple[Kind, Callable[[], Contender]]:
         assert kind.ship is not None
-        return kind, kind.ship(cast.new(), {})
+        return kind, kind.ship(cast.home(kind), {})
 
     def sample(shipped: tuple[Kind, Callable[[], Contender]], _: Turn) -> float:
         kind, opens = shipped

@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -284,6 +285,21 @@ def test_fresh_contender_is_closed_and_leaves_nothing(cast: Cast) -> None:
 
     assert contender.closed  # type: ignore[attr-defined]
     assert os.listdir(cast.directory) == []
+
+
+def test_files_of_who_plays_are_read_before_its_turn(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, peer = cast.kinds
+    gone, home = cast.home(ours), cast.home(ours)
+    os.rmdir(gone)
+    ran: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda what, **_: ran.append(what))
+
+    turns.recall(cast, ours.name)
+    turns.recall(cast, peer.name)
+
+    assert [what[1:4] for what in ran] == [[home, "-type", "f"]]
 
 
 # --- all of them ----------------------------------------------------------------------
