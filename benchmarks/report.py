@@ -240,11 +240,11 @@ def _escaped(row: list[str]) -> list[str]:
 
 LEGEND: Final = (
     f"Medians, and in brackets how many times {OURS} they are; < is ahead of it by "
-    "more than 5 %. layered: stratavfs with three underlays below; sql: the same "
-    "tables by hand, the floor; tmpfs: open() in /dev/shm; OSFS and fsspec on the "
-    "disk: open() through these libraries; deflated: zipfile, compressed; AgentFS: its "
-    "asynchronous calls, run on one event loop that is kept open; given up: too slow "
-    "to wait for."
+    "more than 5 %. layered: stratavfs with three underlays below; exclusive: nobody "
+    "else may open its file; sql: the same tables by hand, the floor; tmpfs: open() "
+    "in /dev/shm; OSFS and fsspec on the disk: open() through these libraries; "
+    "deflated: zipfile, compressed; AgentFS: its asynchronous calls, run on one event "
+    "loop that is kept open; given up: too slow to wait for."
 )
 
 

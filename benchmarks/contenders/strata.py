@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.contenders.bare import Bare, fill
@@ -71,6 +72,11 @@ def on_disk(directory: str) -> Strata:
     return Strata(VirtualFileSystem(os.path.join(directory, "container.db")))
 
 
+def alone_on_disk(directory: str) -> Strata:
+    location = os.path.join(directory, "container.db")
+    return Strata(VirtualFileSystem(location, exclusive=True))
+
+
 def layered_in_memory(directory: str) -> Strata:
     return stack_in_memory(directory, [beside(nth) for nth in range(UNDERLAYS)])
 
@@ -91,13 +97,19 @@ def stack_in_memory(_: str, layers: Sequence[Mapping[str, bytes]]) -> Strata:
     return Strata(VirtualFileSystem(), below)
 
 
-def stack_on_disk(directory: str, layers: Sequence[Mapping[str, bytes]]) -> Strata:
+def stack_on_disk(
+    directory: str, layers: Sequence[Mapping[str, bytes]], *, exclusive: bool = False
+) -> Strata:
     below = [
         shipped(os.path.join(directory, f"layer{nth}.db"), files)
         for nth, files in enumerate(layers)
     ]
-    local = VirtualFileSystem(os.path.join(directory, "local.db"))
+    location = os.path.join(directory, "local.db")
+    local = VirtualFileSystem(location, exclusive=exclusive)
     return Strata(local, [opened() for opened in below])
+
+
+stack_alone_on_disk = partial(stack_on_disk, exclusive=True)
 
 
 # --- built once and read --------------------------------------------------------------
@@ -143,6 +155,7 @@ KINDS = (
     Kind("stratavfs", "memory", in_memory, stack=stack_in_memory, role="ours"),
     Kind("layered", "memory", layered_in_memory, role="ours"),
     Kind("stratavfs", "disk", on_disk, stack=stack_on_disk, role="ours"),
+    Kind("exclusive", "disk", alone_on_disk, stack=stack_alone_on_disk, role="ours"),
     Kind("layered", "disk", layered_on_disk, role="ours"),
     Kind("stratavfs", "shipped", on_disk, ship, role="ours"),
     Kind("layered", "shipped", layered_on_disk, ship_layered, role="ours"),
